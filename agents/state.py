@@ -1,0 +1,131 @@
+"""The values of the agents' tables: what is encoded in the changelogs and read by sinks, reports and `rs table`.
+
+A changelog value is 8 bytes mark, big endian, then the msgpack of one of these Structs (`pipeline.runtime.codec`). The mark is the
+source position the value is complete up to. Fields are only ever added at the end, with a default, so that older values
+can be read.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from pipeline.messages.types import (
+    ActionEnd,
+    ActionStart,
+    CallEnd,
+    CallResult,
+    CallStart,
+    CallUpdate,
+    CustomVariable,
+    Failure,
+    Latency,
+)
+
+SessionKey = tuple[int, str]  # comp_id, session
+
+Payload = CallStart | CallUpdate | CallEnd | ActionStart | ActionEnd | CallResult | CustomVariable | Latency | Failure
+
+
+class Message(Struct, array_like=True, gc=False, frozen=True):
+    """One distinct event of a session, and where it came from.
+
+    digest      32 bits that tell two different events under one name apart (rule F1)
+    offset      in rs.billing; the partition is that of the call
+    receipt     ms UTC at which the bridge took it
+    source      queue, message_id: CloudEvents ce_source and ce_id
+    """
+
+    digest: int
+    kind: str
+    ts: int
+    receipt: int
+    offset: int
+    source: str
+    message_id: str
+
+
+class Session(Struct, array_like=True):
+    """One component's part of a call: a map from seq to event that only grows. Everything else about the session is a
+    function of it (`agents.session.fold`), so order and repetition cannot matter.
+
+    messages    every distinct event
+    payloads    the events themselves, but for call.event, which goes to rs.events
+    """
+
+    comp_id: int
+    session: str
+    messages: dict[int, Message] = field(default_factory=dict)
+    payloads: dict[int, Payload] = field(default_factory=dict)
+    duplicates: int = 0
+    conflicts: int = 0
+
+
+class Call(Struct, array_like=True):
+    """All sessions of one guid. Key of the table: the guid, upper case, ASCII."""
+
+    sessions: list[Session] = field(default_factory=list)
+    mark: int = 0
+
+
+class Spread(Struct, array_like=True):
+    """The spread of a quantity: exact integers, so that merging is exact. Average and deviation are computed on reading.
+
+    n, total, squares   count, sum, sum of squares
+    low, high           least and greatest; after a correction they may keep a value that is gone (rule X7)
+    buckets             sparse histogram: bucket number -> count (rule B10)
+    """
+
+    n: int = 0
+    total: int = 0
+    squares: int = 0
+    low: int | None = None
+    high: int | None = None
+    buckets: dict[int, int] = field(default_factory=dict)
+
+
+class Figures(Struct, array_like=True):
+    """What a set of sessions contributes to one bin of one dimension. Zero entries are left out.
+
+    arrivals    call type -> sessions with known start that started in the bin
+    departures  call type -> sessions with known start that ended in the bin (occupancy = arrivals - departures, summed up)
+    completed   end state -> sessions that ended in the bin
+    durations   end state -> spread of their durations, ms
+    """
+
+    arrivals: dict[str, int] = field(default_factory=dict)
+    departures: dict[str, int] = field(default_factory=dict)
+    completed: dict[str, int] = field(default_factory=dict)
+    durations: dict[str, Spread] = field(default_factory=dict)
+
+
+class Activity(Struct, array_like=True):
+    """Row of `activity`: the figures of one (dimension, base bin) from one source partition. Also the snapshot in rs.activity
+    and the row of `parts`. Key: `agents.keys.activity_key`."""
+
+    figures: Figures = field(default_factory=Figures)
+    mark: int = 0
+
+
+class Tick(Struct, array_like=True):
+    """What a source partition says of itself at least once a second, to every partition of rs.activity.
+
+    stream      greatest min(ts, receipt) folded, ms; 0: nothing yet
+    clock       stream plus the time since the last record: how far bins that sessions merely pass through have come
+    folded_to   receipt time up to which every stored message of the partition has been folded (rule X10)
+    """
+
+    stream: int = 0
+    clock: int = 0
+    folded_to: int = 0
+    mark: int = 0
+
+
+class Bin(Struct, array_like=True):
+    """Row of `tenants`: one dimension, granularity and bin, over all source partitions. Key: `agents.keys.bin_key`.
+
+    in_progress     call type -> sessions in progress at the bin's end (rule B2)
+    """
+
+    figures: Figures = field(default_factory=Figures)
+    in_progress: dict[str, int] = field(default_factory=dict)
+    mark: int = 0

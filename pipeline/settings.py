@@ -1,0 +1,165 @@
+"""The one typed settings model. Every other room asks `load()`; nobody else reads the environment.
+
+A setting is spelled `section.name`, such as `bridge.window`. It comes, the later one winning, from
+
+1. the defaults below,
+2. a TOML file, `rs.toml` in the working directory or the file that RS_SETTINGS names:  [bridge] window = 500
+3. the environment:  RS_BRIDGE__WINDOW=500
+
+A wrong name or value stops the program with one line that says what, where and how to mend it.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+FILE_VARIABLE = "RS_SETTINGS"
+DEFAULT_FILE = "rs.toml"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise ValueError("not an IANA time zone, such as Europe/Berlin") from exc
+    return name
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names are refused, so that a slip of the pen is not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ActiveMQ(Section):
+    host: str = "127.0.0.1"
+    port: Port = 61616
+    queues: tuple[str, ...] = Field(("rs.billing",), min_length=1, description="queues of billing messages; ActiveMQ wildcards allowed")
+    user: str = ""
+    password: SecretStr = SecretStr("")
+
+
+class Kafka(Section):
+    bootstrap: str = Field("127.0.0.1:9092", description="host:port of the brokers, separated by commas")
+    partitions: int = Field(8, ge=1, le=1000, description="partitions of rs.billing and rs.activity; fixed once there is data")
+    replication: int = Field(1, ge=1, le=9)
+
+
+class Bridge(Section):
+    window: int = Field(2000, ge=1, le=65535, description="messages taken from ActiveMQ and not yet acknowledged (activemq.prefetchSize)")
+    max_message_bytes: int = Field(1_048_576, ge=1024)
+    max_event_bytes: int = Field(65_536, ge=1024)
+
+
+class Checkpoint(Section):
+    interval: Seconds = Field(0.2, description="seconds between two checkpoints of a worker")
+    max_events: int = Field(50_000, ge=1, description="events folded at most between two checkpoints")
+
+
+class Fold(Section):
+    lateness: Seconds = Field(48 * 3600.0, description="seconds behind stream time after which an event is late; 0: never")
+
+
+class Cdr(Section):
+    call_timeout: Seconds = Field(6 * 3600.0, description="seconds after its last event at which a session without end is closed")
+
+
+class Sinks(Section):
+    database: str = Field("sqlite:///reporting.sqlite3", description="where calls and bins are stored; relative paths lie below stack.data")
+    interval: Seconds = Field(0.3, description="seconds between two transactions")
+    max_rows: int = Field(20_000, ge=1, description="rows buffered at most before a transaction begins")
+    max_outage: Seconds = Field(7 * 86_400.0, description="how long the store may be away before a rebuild is needed")
+
+
+class Reports(Section):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    time_zone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="IANA zone in which DAY, WEEK and MONTH begin")
+    page_size: int = Field(100, ge=1, le=1000)
+
+
+class Health(Section):
+    host: str = "127.0.0.1"
+    bridge_port: Port = 8081
+    agents_port: Port = 8082
+    sinks_port: Port = 8083
+
+
+class Stack(Section):
+    """The local stack that `rs up` starts."""
+
+    data: Path = Field(Path(".rs/data"), description="where brokers, tables and the SQLite database live")
+    processes: int = Field(1, ge=1, le=16, description="agents workers")
+    rate: float = Field(2.0, gt=0, le=10_000, description="calls a second that the simulator starts")
+
+
+class Log(Section):
+    level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    format: str = Field("text", pattern="^(text|json)$")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="RS_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    activemq: ActiveMQ = ActiveMQ()
+    kafka: Kafka = Kafka()
+    bridge: Bridge = Bridge()
+    checkpoint: Checkpoint = Checkpoint()
+    fold: Fold = Fold()
+    cdr: Cdr = Cdr()
+    sinks: Sinks = Sinks()
+    reports: Reports = Reports()
+    health: Health = Health()
+    stack: Stack = Stack()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+
+class WrongSettings(ValueError):
+    """One line a fault: which setting, what was given, what is allowed."""
+
+
+def read(**given: Any) -> Settings:
+    """Read the settings afresh. Raises WrongSettings."""
+    named = os.environ.get(FILE_VARIABLE)
+    if named and not Path(named).is_file():
+        raise WrongSettings(f"{FILE_VARIABLE} names {named}, which is not a file: create it or unset the variable")
+    try:
+        return Settings(**given)
+    except ValidationError as exc:
+        raise WrongSettings("\n".join(_fault(error) for error in exc.errors())) from None
+
+
+@lru_cache(maxsize=1)
+def load() -> Settings:
+    """The settings of this process, read once."""
+    return read()
+
+
+def _fault(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"setting {name} does not exist: correct its name or remove it (rs config shows them all)"
+    shown = "" if "password" in name else f" is {error['input']!r}"
+    return f"setting {name}{shown}: {error['msg']}"
