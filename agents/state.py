@@ -98,7 +98,7 @@ class Figures(Struct, array_like=True):
     durations: dict[str, Spread] = field(default_factory=dict)
 
 
-class Activity(Struct, array_like=True):
+class Activity(Struct, array_like=True, tag=1):
     """Row of `activity`: the figures of one (dimension, base bin) from one source partition. Also the snapshot in rs.activity
     and the row of `parts`. Key: `agents.keys.activity_key`."""
 
@@ -106,8 +106,9 @@ class Activity(Struct, array_like=True):
     mark: int = 0
 
 
-class Tick(Struct, array_like=True):
-    """What a source partition says of itself at least once a second, to every partition of rs.activity.
+class Tick(Struct, array_like=True, tag=2):
+    """What a source partition says of itself at least once a second, to every partition of rs.activity. It goes on through
+    `parts` and `tenants` behind the rows it speaks of, so that whoever has read it has read them. Key: `agents.keys.tick_key`.
 
     stream      greatest min(ts, receipt) folded, ms; 0: nothing yet
     clock       stream plus the time since the last record: how far bins that sessions merely pass through have come
@@ -120,7 +121,7 @@ class Tick(Struct, array_like=True):
     mark: int = 0
 
 
-class Bin(Struct, array_like=True):
+class Bin(Struct, array_like=True, tag=3):
     """Row of `tenants`: one dimension, granularity and bin, over all source partitions. Key: `agents.keys.bin_key`.
 
     in_progress     call type -> sessions in progress at the bin's end (rule B2)
@@ -129,3 +130,7 @@ class Bin(Struct, array_like=True):
     figures: Figures = field(default_factory=Figures)
     in_progress: dict[str, int] = field(default_factory=dict)
     mark: int = 0
+
+
+Snapshot = Activity | Tick  # value of rs.activity and of `parts`
+TenantsRow = Bin | Tick  # value of `tenants`

@@ -1,0 +1,79 @@
+"""Real brokers for the tests that need them: started once a run, on free ports, with their data in a temporary folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.local.activemq import ActiveMQBroker
+from pipeline.local.kafka import KafkaNode
+
+JARS = Path(os.environ.get("RS_JARS", Path(__file__).parents[1] / ".rs" / "jars"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"broker ended with {process.returncode} before it listened on {port}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on {port} after {timeout_s} s")
+
+
+def need_brokers() -> None:
+    if shutil.which("java") is None or not (JARS / "kafka").is_dir() or not (JARS / "activemq").is_dir():
+        pytest.skip(f"NOT TESTED: real brokers need java and the jars in {JARS} (make setup fetches them)")
+
+
+@contextlib.contextmanager
+def running(command: list[str], log: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_for_port(port, process)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of a Kafka node."""
+    need_brokers()
+    home = tmp_path_factory.mktemp("kafka")
+    node = KafkaNode(JARS / "kafka", home, free_port(), free_port())
+    node.configure()
+    with running(node.command(), home / "out.log", node.port):
+        yield f"127.0.0.1:{node.port}"
+
+
+@pytest.fixture(scope="session")
+def activemq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Port of an ActiveMQ broker."""
+    need_brokers()
+    home = tmp_path_factory.mktemp("activemq")
+    broker = ActiveMQBroker(JARS / "activemq", home, free_port())
+    broker.configure()
+    with running(broker.command(), home / "out.log", broker.port):
+        yield broker.port
