@@ -11,6 +11,7 @@ A wrong name or value stops the program with one line that says what, where and 
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 FILE_VARIABLE = "RS_SETTINGS"
 DEFAULT_FILE = "rs.toml"
+SQLITE = "sqlite:///"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -135,6 +137,22 @@ class Settings(BaseSettings):
         file = Path(os.environ.get(FILE_VARIABLE, DEFAULT_FILE))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
 
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite file that sinks.database names, absolute; None if the store is another one."""
+        if not self.sinks.database.startswith(SQLITE):
+            return None
+        return (self.stack.data / self.sinks.database.removeprefix(SQLITE)).absolute()
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables that give a child process these settings, secrets in the clear."""
+        return {
+            f"RS_{section}__{name}".upper(): _spelled(getattr(group, name))
+            for section, group in self
+            for name in type(group).model_fields
+            if name in group.model_fields_set
+        }
+
 
 class WrongSettings(ValueError):
     """One line a fault: which setting, what was given, what is allowed."""
@@ -155,6 +173,12 @@ def read(**given: Any) -> Settings:
 def load() -> Settings:
     """The settings of this process, read once."""
     return read()
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, tuple | list) else str(value)
 
 
 def _fault(error: Any) -> str:
