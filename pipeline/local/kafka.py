@@ -29,7 +29,17 @@ class KafkaNode:
         self.home.mkdir(parents=True, exist_ok=True)
         self.properties.write_text(self._properties())
         if not (self.home / "log" / "meta.properties").exists():
-            format_storage = ["java", "-cp", f"{self.jars}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self.properties)]
+            format_storage = [
+                "java",
+                "-cp",
+                f"{self.jars}/*",
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                CLUSTER_ID,
+                "-c",
+                str(self.properties),
+            ]
             subprocess.run(format_storage, check=True, capture_output=True, text=True)
 
     def command(self) -> list[str]:
