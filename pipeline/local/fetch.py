@@ -23,7 +23,7 @@ ASSETS = HOME / "assets"
 
 GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 WEBJAR = "META-INF/resources/webjars/"
-SERVED = (".js", ".css", ".map", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE")
+KEPT = (".min.js", ".min.css", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE")  # a tenth of what the packages hold
 STAMP = ".pom"
 
 
@@ -52,14 +52,11 @@ def _copy_dependencies(name: str, pom: Path, into: Path, progress: Progress) -> 
     command = ["mvn", "-B", "-f", str(pom), GOAL, "-DincludeScope=runtime", f"-DoutputDirectory={into}"]
     said: list[str] = []
     task = progress.add_task(name, total=None, what="asking Maven")
-    downloaded = copied = 0
+    downloaded = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as maven:
         for line in maven.stdout or ():
             said.append(line)
-            if line.startswith("[INFO] Copying "):
-                copied += 1
-                progress.update(task, what=f"{copied} jars")
-            elif "Downloaded from " in line:
+            if "Downloaded from " in line:
                 downloaded += 1
                 progress.update(task, what=f"{downloaded} files fetched")
     if maven.returncode:
@@ -68,7 +65,7 @@ def _copy_dependencies(name: str, pom: Path, into: Path, progress: Progress) -> 
             f"Maven could not fetch the jars of {pom.relative_to(ROOT)}: check the network, or name a mirror in ~/.m2/settings.xml, "
             f"and run make again\n{''.join(errors)}"
         )
-    progress.update(task, total=1, completed=1, what=f"{copied} jars")
+    progress.update(task, total=1, completed=1, what=f"{len(list(into.glob('*.jar')))} jars")
 
 
 def unpack(jars: Path, assets: Path) -> list[str]:
@@ -78,7 +75,7 @@ def unpack(jars: Path, assets: Path) -> list[str]:
     for jar in sorted(jars.glob("*.jar")):
         with zipfile.ZipFile(jar) as archive:
             for entry in archive.infolist():
-                if entry.is_dir() or not entry.filename.startswith(WEBJAR) or not entry.filename.endswith(SERVED):
+                if entry.is_dir() or not entry.filename.startswith(WEBJAR) or not entry.filename.endswith(KEPT):
                     continue
                 package, _version, path = entry.filename.removeprefix(WEBJAR).split("/", 2)
                 target = assets / package / path
