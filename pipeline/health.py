@@ -22,7 +22,7 @@ def unready(checks: Mapping[str, Check]) -> dict[str, str]:
     for name, check in checks.items():
         try:
             reason = check()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the answer is "not ready, because"
+        except Exception as exc:  # whatever it is, the answer is "not ready, because"
             reason = f"{type(exc).__name__}: {exc}"
         if reason is not None:
             reasons[name] = reason

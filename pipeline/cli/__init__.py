@@ -21,6 +21,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "up": Command("pipeline.cli.up:up", "Start the local stack and stay with it until Ctrl-C."),
+    "down": Command("pipeline.cli.up:down", "Stop the local stack from another terminal."),
     "doctor": Command("pipeline.cli.doctor:doctor", "Look at every part: reachable, version, lag, what to do."),
     "init": Command("pipeline.cli.init:init", "Create the Kafka topics, or check those that exist."),
     "config": Command("pipeline.cli.config:config", "Show all settings, or check them."),

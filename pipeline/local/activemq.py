@@ -26,7 +26,7 @@ class ActiveMQBroker:
     def command(self) -> list[str]:
         return [
             "java", f"-Xmx{self.heap_mb}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.net.preferIPv4Stack=true",
-            f"-Drs.host=127.0.0.1", f"-Drs.port={self.port}", f"-Drs.data={self.home / 'data'}",
+            "-Drs.host=127.0.0.1", f"-Drs.port={self.port}", f"-Drs.data={self.home / 'data'}",
             f"-Dactivemq.home={self.home}", f"-Dactivemq.base={self.home}", f"-Dactivemq.conf={self.home / 'conf'}",
             f"-Dactivemq.data={self.home / 'data'}", f"-Dlog4j2.configurationFile={LOG4J}",
             "-cp", f"{self.jars}/*", "org.apache.activemq.console.Main", "start", f"xbean:file:{self.home / 'conf' / 'activemq.xml'}",

@@ -1,6 +1,7 @@
 """What the machine must have before anything is fetched or started.
 
-Runs before the virtual environment exists, as `python3 pipeline/local/needs.py`: standard library alone, and any Python 3 must be able to parse it.
+Runs before the virtual environment exists, as `python3 pipeline/local/needs.py`:
+standard library alone, and any Python 3 must be able to parse it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def java_version() -> int | None:
     """Major version of the `java` on the PATH; None if there is none."""
     if shutil.which("java") is None:
         return None
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S607
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
     match = re.search(r'version "(?:1\.)?(\d+)', said)
     return int(match.group(1)) if match else None
 
@@ -38,7 +39,7 @@ def maven_version() -> str | None:
     """Version of the `mvn` on the PATH; None if there is none."""
     if shutil.which("mvn") is None:
         return None
-    said = subprocess.run(["mvn", "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S607
+    said = subprocess.run(["mvn", "--version"], capture_output=True, text=True, check=False).stdout
     match = re.search(r"Apache Maven (\d[\w.-]*)", said)
     return match.group(1) if match else None
 

@@ -1,0 +1,106 @@
+"""Create the project's topics, or check those that exist: what `rs init` and the start of the local stack do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+
+from pipeline.settings import Settings
+from pipeline.topics import Topic, all_topics
+
+
+class InitError(RuntimeError):
+    """The topics cannot be what they must be; the message has a line for each fault with the mending step."""
+
+
+class Outcome(NamedTuple):
+    created: list[str]
+    existing: list[str]
+
+
+async def create_topics(settings: Settings, *, wait_s: float = 30) -> Outcome:
+    """Make every topic of pipeline.topics exist with kafka.partitions partitions; several at once do no harm.
+
+    Waits up to `wait_s` seconds for the brokers, and for each topic to have leaders. Raises InitError.
+    """
+    topics = all_topics(settings.sinks.max_outage)
+    until = time.monotonic() + wait_s
+    admin = await _connect(settings.kafka.bootstrap, until)
+    try:
+        before = await partitions(admin, [topic.name for topic in topics])
+        created = await _create(admin, [topic for topic in topics if topic.name not in before], settings)
+        after = await _led(admin, [topic.name for topic in topics], until)
+    finally:
+        await admin.close()
+    if faults := partition_faults(after, settings.kafka.partitions):
+        raise InitError("\n".join(faults))
+    return Outcome(created, sorted(before))
+
+
+def partition_faults(found: dict[str, int], wanted: int) -> list[str]:
+    """One line for each topic whose number of partitions is not the setting's."""
+    return [
+        f"topic {name} has {count} partitions, kafka.partitions is {wanted}: set RS_KAFKA__PARTITIONS={count}, or begin a new log "
+        "(rs up --data DIR, rs up --fresh); keys would move to other partitions"
+        for name, count in sorted(found.items())
+        if count != wanted
+    ]
+
+
+async def partitions(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Number of partitions of those topics that exist and whose partitions all have a leader."""
+    described = await admin.describe_topics(names)
+    return {
+        topic["topic"]: len(topic["partitions"])
+        for topic in described
+        if not topic["error_code"] and topic["partitions"] and all(part["leader"] >= 0 for part in topic["partitions"])
+    }
+
+
+async def _connect(bootstrap: str, until: float) -> AIOKafkaAdminClient:
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="rs-init")
+        try:
+            await admin.start()
+        except (KafkaConnectionError, KafkaError) as exc:
+            await admin.close()
+            if time.monotonic() > until:
+                raise InitError(f"no Kafka answers on {bootstrap} ({exc}): start it, or name another with RS_KAFKA__BOOTSTRAP") from None
+            await asyncio.sleep(0.3)
+        else:
+            return admin
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Settings) -> list[str]:
+    if not topics:
+        return []
+    kafka = settings.kafka
+    response = await admin.create_topics(
+        [NewTopic(topic.name, kafka.partitions, kafka.replication, topic_configs=topic.config) for topic in topics]
+    )
+    created, faults = [], []
+    for name, code, *message in response.topic_errors:
+        error = for_code(code)
+        if code == 0:
+            created.append(name)
+        elif error is not TopicAlreadyExistsError:  # another init was quicker: the check afterwards judges its work
+            faults.append(f"topic {name} cannot be created: {error.__name__} {message[0] if message and message[0] else ''}".rstrip())
+    if faults:
+        raise InitError("\n".join(faults))
+    return sorted(created)
+
+
+async def _led(admin: AIOKafkaAdminClient, names: list[str], until: float) -> dict[str, int]:
+    """Wait until every topic is there for clients, too."""
+    while True:
+        found = await partitions(admin, names)
+        missing = set(names) - set(found)
+        if not missing:
+            return found
+        if time.monotonic() > until:
+            raise InitError(f"topics without a leader: {', '.join(sorted(missing))}; look at the log of Kafka")
+        await asyncio.sleep(0.1)
