@@ -31,5 +31,5 @@ class Step:
     run: Callable[[], Awaitable[str]]
 
 
-class StackFault(RuntimeError):  # noqa: N818 - it is a line for the user
+class StackFault(RuntimeError):
     """Why the stack cannot start or go on, with the mending step."""
