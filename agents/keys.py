@@ -1,9 +1,9 @@
 """Keys of the agents' tables as bytes: readable in any Kafka tool, sortable, and taken apart again here.
 
-    dimension   RM|tenant|102   RM|tenant-own|102   MCP|component|301   MCP|component_type|   RM|app|310   RM|dn|8005550123
-    activity    RM|tenant|102@1795000200000/3       bin start in ms, source partition
-    tick        @/3
-    bin         RM|tenant|102@HOUR/1795000200000
+dimension   RM|tenant|102   RM|tenant-own|102   MCP|component|301   MCP|component_type|   RM|app|310   RM|dn|8005550123
+activity    RM|tenant|102@1795000200000/3       bin start in ms, source partition
+tick        @/3
+bin         RM|tenant|102@HOUR/1795000200000
 """
 
 from __future__ import annotations

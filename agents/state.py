@@ -50,6 +50,7 @@ class Session(Struct, array_like=True):
 
     messages    every distinct event
     payloads    the events themselves, but for call.event, which goes to rs.events
+    comp        component type of the event with seq `comp_seq`, the highest (rule M14)
     """
 
     comp_id: int
@@ -58,6 +59,8 @@ class Session(Struct, array_like=True):
     payloads: dict[int, Payload] = field(default_factory=dict)
     duplicates: int = 0
     conflicts: int = 0
+    comp: str = ""
+    comp_seq: int = -1
 
 
 class Call(Struct, array_like=True):

@@ -1,0 +1,253 @@
+"""Bins of one partition of rs.activity: parts merged, occupancy carried from bin to bin, longer bins made of shorter ones.
+
+    snapshots (dimension, base bin, source partition) --> merged base bin --> in progress at its end --> HOUR --> DAY
+
+Occupancy at the start of a bin is that at the end of the bin before: a chain per dimension. It is computed afresh from the
+earliest touched bin, once a checkpoint, up to the *horizon*: the base bin that the clocks of the source partitions have reached.
+A bin that sessions only pass through has a row as well (rule B4). Longer bins are recomputed from their children, never
+incremented. Pure: the tables are mappings.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from agents.bins import BASE, BASE_MS, CHILD, GRANULARITIES, base_of, children, start_of
+from agents.figures import is_empty, merge
+from agents.keys import activity_key, bin_key, is_tick, split_activity, split_bin, tick_key
+from agents.state import Activity, Bin, Figures, Snapshot, TenantsRow, Tick
+
+
+class Parts(Protocol):
+    """Latest snapshot by packed key."""
+
+    def peek(self, key: bytes, /) -> Snapshot | None: ...
+    def __setitem__(self, key: bytes, value: Snapshot, /) -> None: ...
+    def touch(self, key: bytes, /) -> object: ...
+    def keys_packed(self) -> Iterable[bytes]: ...
+
+
+class Tenants(Protocol):
+    """Bins by packed key."""
+
+    def peek(self, key: bytes, /) -> TenantsRow | None: ...
+    def __setitem__(self, key: bytes, value: TenantsRow, /) -> None: ...
+    def touch(self, key: bytes, /) -> object: ...
+    def keys_packed(self) -> Iterable[bytes]: ...
+
+
+class Chain:
+    """One dimension.
+
+    starts      base bins that have parts or a row, ascending
+    sources     base bin -> source partitions that have a part for it
+    carried     the chain ends with sessions in progress, so it grows with the horizon
+    """
+
+    __slots__ = ("carried", "sources", "starts")
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.sources: dict[int, list[int]] = {}
+        self.carried = False
+
+    def know(self, start: int) -> None:
+        at = bisect_left(self.starts, start)
+        if at == len(self.starts) or self.starts[at] != start:
+            self.starts.insert(at, start)
+
+    def after(self, start: int) -> int | None:
+        """The next known bin."""
+        at = bisect_left(self.starts, start + 1)
+        return self.starts[at] if at < len(self.starts) else None
+
+
+class Chains:
+    """The dimensions of one partition of rs.activity.
+
+    position        up to where records are folded
+    replayed_to     position below which records are read a second time after a crash: rows may be durable in part, so that
+                    a row found right says nothing about the rows behind it
+    """
+
+    def __init__(self, parts: Parts, tenants: Tenants, zone: ZoneInfo, position: int = 0, replayed_to: int = 0) -> None:
+        self.parts, self.tenants, self.zone = parts, tenants, zone
+        self.position, self.replayed_to = position, replayed_to
+        self.chains: dict[bytes, Chain] = {}
+        self.ticks: dict[int, Tick] = {}
+        self._touched: dict[bytes, set[int]] = {}
+        self._ticked: set[int] = set()
+        self._horizon = 0
+        self._load()
+
+    @property
+    def horizon(self) -> int:
+        """Base bin that contains now, as the source partitions tell it."""
+        return base_of(max((tick.clock for tick in self.ticks.values()), default=0))
+
+    def _load(self) -> None:
+        """Build the index from recovered tables. The last row up to the horizon tells whether the chain goes on."""
+        for key in self.parts.keys_packed():
+            self._index_part(key)
+        for key in self.tenants.keys_packed():
+            if is_tick(key):
+                # Rows of a cut are durable before its ticks: up to here, and not further, every row is there.
+                tick = self.tenants.peek(key)
+                assert isinstance(tick, Tick)
+                self._horizon = max(self._horizon, base_of(tick.clock))
+                continue
+            dimension, granularity, start = split_bin(key)
+            if granularity == BASE:
+                self._chain(dimension).know(start)
+        for dimension, chain in self.chains.items():
+            chain.carried = bool(self._occupancy(dimension, min(self._horizon, chain.starts[-1])))
+
+    def _index_part(self, key: bytes) -> None:
+        if is_tick(key):
+            tick = self.parts.peek(key)
+            assert isinstance(tick, Tick)
+            self.ticks[int(key[2:])] = tick
+            return
+        dimension, start, source = split_activity(key)
+        chain = self._chain(dimension)
+        chain.know(start)
+        sources = chain.sources.setdefault(start, [])
+        if source not in sources:
+            insort(sources, source)
+
+    def _chain(self, dimension: bytes) -> Chain:
+        chain = self.chains.get(dimension)
+        if chain is None:
+            chain = self.chains[dimension] = Chain()
+        return chain
+
+    # -- what a record does
+
+    def take(self, key: bytes, snapshot: Snapshot) -> bool:
+        """A snapshot or tick arrives, `snapshot.mark` set. The highest mark stays; equal marks are merged and written again."""
+        old = self.parts.peek(key)
+        if old is not None and snapshot.mark < old.mark:
+            return False
+        self.parts[key] = snapshot
+        self.parts.touch(key)
+        self._index_part(key)
+        if is_tick(key):
+            self._ticked.add(int(key[2:]))
+        else:
+            dimension, start, _ = split_activity(key)
+            self._touched.setdefault(dimension, set()).add(start)
+        return True
+
+    # -- what a checkpoint does
+
+    def settle(self, position: int) -> None:
+        """Recompute all that was touched by the records below `position`. Ticks go on last: whoever has read one has read the
+        rows it speaks of."""
+        replaying = self.position < self.replayed_to
+        self.position = position
+        horizon = max(self._horizon, self.horizon)
+        work = self._touched
+        if horizon > self._horizon:
+            for dimension, chain in self.chains.items():
+                if chain.carried or (chain.starts and chain.starts[-1] > self._horizon):
+                    work.setdefault(dimension, set())
+        for dimension, starts in work.items():
+            reached = self._walk(dimension, starts, horizon, replaying)
+            if horizon > self._horizon:
+                reached.append(self._horizon)  # in progress of longer bins that were open then depends on the horizon alone
+            self._roll_up(dimension, reached, horizon)
+        self._touched, self._horizon = {}, horizon
+        for source in sorted(self._ticked):
+            key, tick = tick_key(source), self.ticks[source]
+            self.tenants[key] = Tick(tick.stream, tick.clock, tick.folded_to)
+            self.tenants.touch(key)
+        self._ticked.clear()
+
+    def _walk(self, dimension: bytes, touched: set[int], horizon: int, replaying: bool) -> list[int]:
+        """Compute the chain from the earliest bin that may differ. Gives the base bins that longer bins must look at again."""
+        chain = self.chains[dimension]
+        grown_from = self._horizon + BASE_MS if horizon > self._horizon else None
+        begin = min(touched, default=None)
+        if grown_from is not None:
+            begin = grown_from if begin is None else min(begin, grown_from)
+        if begin is None:
+            return []
+        last_needed = max(touched, default=0)
+        if grown_from is not None:  # rows that lay beyond the horizon had no occupancy yet
+            last_needed = max(last_needed, grown_from, chain.starts[-1])
+        carry = self._occupancy(dimension, begin - BASE_MS)
+        reached: list[int] = []
+        start: int | None = begin
+        while start is not None:
+            merged = self._merged(dimension, chain, start)
+            if start > horizon:
+                occupancy: dict[str, int] = {}  # later bins have none (rule B2)
+            else:
+                carry = occupancy = _carry_on(carry, merged)
+            same_occupancy = occupancy == self._occupancy(dimension, start)
+            if self._write(bin_key(dimension, BASE, start), Bin(merged, occupancy)):
+                chain.know(start)
+                reached.append(start)
+            elif start in touched or replaying:
+                reached.append(start)  # the row may have been durable before a crash, and the longer bins not
+            if same_occupancy and start >= last_needed and not replaying:
+                return reached  # all that follows is as it was
+            following = chain.after(start)
+            passing = start + BASE_MS if carry and start < horizon else None
+            start = min((s for s in (following, passing) if s is not None), default=None)
+        chain.carried = bool(carry)
+        return reached
+
+    def _write(self, key: bytes, row: Bin) -> bool:
+        """Write the row if it differs from what is there."""
+        old = self.tenants.peek(key)
+        if old is None:
+            if is_empty(row.figures) and not row.in_progress:
+                return False
+        elif isinstance(old, Bin):
+            if old.figures == row.figures and old.in_progress == row.in_progress:
+                return False
+            row.mark = old.mark
+        self.tenants[key] = row
+        self.tenants.touch(key)
+        return True
+
+    def _merged(self, dimension: bytes, chain: Chain, start: int) -> Figures:
+        found = (self.parts.peek(activity_key(dimension, start, source)) for source in chain.sources.get(start, ()))
+        return merge(part.figures for part in found if isinstance(part, Activity))
+
+    def _occupancy(self, dimension: bytes, start: int) -> dict[str, int]:
+        row = self.tenants.peek(bin_key(dimension, BASE, start))
+        return row.in_progress if isinstance(row, Bin) else {}
+
+    def _roll_up(self, dimension: bytes, changed: Iterable[int], horizon: int) -> None:
+        for granularity in GRANULARITIES[1:]:
+            changed = sorted({start_of(granularity, start, self.zone) for start in changed})
+            for start in changed:
+                self._recompute(dimension, granularity, start, horizon)
+
+    def _recompute(self, dimension: bytes, granularity: str, start: int, horizon: int) -> None:
+        """A longer bin from its children; in progress at its end is that of its last child up to the horizon."""
+        rows, in_progress = [], {}
+        for child in children(granularity, start, self.zone):
+            row = self.tenants.peek(bin_key(dimension, CHILD[granularity], child))
+            if isinstance(row, Bin):
+                rows.append(row.figures)
+            if child <= horizon:
+                in_progress = row.in_progress if isinstance(row, Bin) else {}
+        self._write(bin_key(dimension, granularity, start), Bin(merge(rows), in_progress))
+
+
+def _carry_on(carry: dict[str, int], figures: Figures) -> dict[str, int]:
+    """Occupancy at the end of a bin: that at its start, plus those who came, less those who left; zeros are left out."""
+    if not figures.arrivals and not figures.departures:
+        return carry
+    after = dict(carry)
+    for label, n in figures.arrivals.items():
+        after[label] = after.get(label, 0) + n
+    for label, n in figures.departures.items():
+        after[label] = after.get(label, 0) - n
+    return {label: n for label, n in after.items() if n}

@@ -1,0 +1,119 @@
+"""The fold of a session: from its distinct events to what is known of it. Pure: no clock, no I/O.
+
+The state of a session is a map from `seq` to event that only grows (`agents.state.Session`); `fold` reads it in `seq` order. So
+neither the order of arrival nor repetition can matter (docs/contract.md, section 3).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from agents.state import Message, Payload, Session
+from pipeline.messages.types import BillingEvent, CallEnd, CallEvent, CallResult, CallStart, Event, LogEvent
+
+
+class Outcome(Enum):
+    """What an event did to its session."""
+
+    ADDED = "added"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"  # another event has its name: the first in the log stays (rule X2)
+
+
+class SessionRecord(Struct, frozen=True, kw_only=True):
+    """A session as folded. Times are ms UTC; None: not known.
+
+    start_ts    None: unknown; the session then does not arrive (rule F6)
+    end_ts      None while in progress
+    end_state   None while in progress
+    clock_skew  its end was before its start, and was set to the start
+    """
+
+    comp: str
+    comp_id: int
+    session: str
+    start_ts: int | None
+    end_ts: int | None
+    ended: bool
+    clock_skew: bool
+    tenant_path: tuple[int, ...] | None = None
+    tenant_name: str | None = None
+    app: int | None = None
+    app_name: str | None = None
+    dn: str | None = None
+    call_type: str = "UNKNOWN"
+    remote_uri: str | None = None
+    local_uri: str | None = None
+    origin: str | None = None
+    usage: tuple[tuple[int, int], ...] | None = None
+    burst: tuple[tuple[int, int], ...] | None = None
+    end_state: str | None = None
+    reason: str | None = None
+    sip_status: int | None = None
+    mos: float | None = None
+    jitter_ms: float | None = None
+    loss_pct: float | None = None
+    codec: str | None = None
+    result: str | None = None
+
+
+OF_SESSION = (CallEvent, CallResult)  # kinds that change a SessionRecord
+CARRIED = tuple(f.name for f in fields(CallEvent) if f.name not in {g.name for g in fields(Event)})
+
+
+def add(session: Session, event: BillingEvent, message: Message) -> Outcome:
+    """Take `event` into the session. Changes `session`."""
+    known = session.messages.get(event.seq)
+    if known is not None:
+        if known.digest == message.digest:
+            session.duplicates += 1
+            return Outcome.DUPLICATE
+        session.conflicts += 1
+        return Outcome.CONFLICT
+    session.messages[event.seq] = message
+    if not isinstance(event, LogEvent):
+        session.payloads[event.seq] = event
+    if event.seq > session.comp_seq:
+        session.comp, session.comp_seq = event.comp, event.seq
+    return Outcome.ADDED
+
+
+def fold(session: Session) -> SessionRecord:
+    """What the events of `session` say together: the highest `seq` wins, field by field (rules F4 to F9, V6)."""
+    values: dict[str, object] = {}
+    started = finished = None  # ts of the call.start, call.end with the highest seq
+    result = None
+    for seq in sorted(session.payloads):
+        event = session.payloads[seq]
+        if isinstance(event, CallEvent):
+            for name in CARRIED:
+                value = getattr(event, name)
+                if value is not None:
+                    values[name] = value
+            if type(event) is CallStart:
+                started = event.ts
+            elif type(event) is CallEnd:
+                finished = event.ts
+        elif type(event) is CallResult:
+            result = event.result
+    ended = finished is not None
+    start, end = values.pop("start_ts", started), values.pop("end_ts", finished)
+    state = values.pop("end_state", "UNKNOWN")
+    assert start is None or isinstance(start, int)
+    assert end is None or isinstance(end, int)
+    skewed = ended and start is not None and end is not None and end < start
+    return SessionRecord(
+        comp=session.comp,
+        comp_id=session.comp_id,
+        session=session.session,
+        start_ts=start,
+        end_ts=(start if skewed else end) if ended else None,
+        ended=ended,
+        clock_skew=skewed,
+        end_state=str(state) if ended else None,
+        result=result,
+        **values,  # type: ignore[arg-type]  # the names are those of CallEvent, whose types the parser has checked
+    )

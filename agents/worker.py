@@ -1,0 +1,12 @@
+"""The Faust app of the agents: `faust -A agents worker`."""
+
+from pipeline.app import make_app
+
+from agents import calls, tenants
+from pipeline.settings import load
+from pipeline.topics import AGENTS_APP
+
+settings = load()
+app = make_app(AGENTS_APP, health_port=settings.health.agents_port)
+calls.install(app, settings)
+tenants.install(app, settings)
