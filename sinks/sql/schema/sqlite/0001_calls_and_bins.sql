@@ -6,6 +6,7 @@ CREATE TABLE rs_meta (
     name  TEXT NOT NULL PRIMARY KEY,   -- 'generation'; 'billing_topic': id of the topic rs.billing these rows came from
     value TEXT NOT NULL
 ) WITHOUT ROWID;
+INSERT INTO rs_meta (name, value) VALUES ('generation', '1');
 
 CREATE TABLE rs_offsets (
     topic       TEXT    NOT NULL,
@@ -115,7 +116,7 @@ CREATE TABLE bins (
     arrivals_by      TEXT    NOT NULL, -- JSON object call type -> n
     completed_by     TEXT    NOT NULL, -- JSON object end state -> n
     in_progress_by   TEXT    NOT NULL, -- JSON object call type -> n
-    durations_by     TEXT    NOT NULL, -- JSON object end state -> {n, sum, squares, min, max, buckets}
+    durations_by     TEXT    NOT NULL, -- JSON object end state -> {n, sum, squares (text), min, max, buckets}
     generation       INTEGER NOT NULL,
     mark             INTEGER NOT NULL,
     PRIMARY KEY (source_partition, comp, dimension, value, granularity, bin_start)

@@ -1,0 +1,16 @@
+"""What the sinks show of themselves under /metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS = Counter("rs_sink_rows", "Rows sent to the store; older ones than it has are among them", ["table"])
+TRANSACTIONS = Counter("rs_sink_transactions", "Transactions committed")
+SECONDS = Histogram(
+    "rs_sink_transaction_seconds",
+    "Seconds from the first statement to the commit",
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+)
+RETRIES = Counter("rs_sink_retries", "Transactions tried again after an error that may go away")
+QUARANTINED = Counter("rs_sink_quarantined", "Records put to rs.sink.quarantine", ["reason"])
+BEHIND = Gauge("rs_sink_behind", "Records of the topic that are not in the store yet", ["topic", "partition"])

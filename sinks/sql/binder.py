@@ -1,0 +1,254 @@
+"""From a record to rows: what a call, a bin, a tick or an event of the log becomes in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from agents.call import CallSummary, records_of, summary
+from agents.keys import Dimension, is_tick, split_bin
+from agents.session import SessionRecord
+from agents.state import Bin, Call, Session, Spread, TenantsRow, Tick
+from pipeline import topics
+from pipeline.messages.types import CallEvent, LogEvent
+from sinks.sql.buffer import MARK_BYTES, Entry, Record, number
+from sinks.sql.errors import Poison
+from sinks.sql.rows import BINS, CALLS, FRESHNESS, SESSION_EVENTS, SESSIONS, Row, Table
+
+_call = msgspec.msgpack.Decoder(Call).decode
+_tenants_row: Callable[[memoryview], TenantsRow] = msgspec.msgpack.Decoder(TenantsRow).decode
+_log_event = msgspec.json.Decoder(LogEvent).decode
+_encode = msgspec.json.Encoder(order="sorted").encode  # sorted: the same figures give the same text, whatever their history
+
+
+class Bound(NamedTuple):
+    """A record and the rows it becomes; they are stored together or not at all."""
+
+    entry: Entry
+    rows: tuple[tuple[Table, Row], ...]
+
+
+class Unstorable(NamedTuple):
+    """A record that is put aside, and why."""
+
+    entry: Entry
+    fault: Poison
+
+
+def bind(entry: Entry, generation: int) -> Bound | Unstorable:
+    """The rows of a record in the given generation, or the reason why it has none."""
+    if entry.fault is not None:
+        return Unstorable(entry, entry.fault)
+    try:
+        rows = _BINDERS[entry.topic](entry, generation)
+        for table, row in rows:
+            table.check(row)
+    except Poison as fault:
+        return Unstorable(entry, fault)
+    except (msgspec.DecodeError, ValueError) as exc:
+        # Where, but not what: messages of decoders can quote the value.
+        where = str(exc).rpartition(" - at ")[2] if isinstance(exc, msgspec.ValidationError) else ""
+        return Unstorable(entry, Poison("not_decodable", f"{type(exc).__name__} {where}".rstrip()))
+    return Bound(entry, rows)
+
+
+def _call_rows(entry: Entry, generation: int) -> tuple[tuple[Table, Row], ...]:
+    guid = _key(entry.record).decode("ascii")
+    call = _call(_payload(entry.record))
+    if not call.sessions:
+        raise Poison("bad_value", "a call without sessions")
+    records = records_of(call)
+    guard = (generation, entry.mark)
+    rows = [(CALLS, _call_row(entry.partition, guid, summary(records), guard))]
+    rows += (
+        (SESSIONS, _session_row(entry.partition, guid, session, record, guard))
+        for session, record in zip(call.sessions, records, strict=True)
+    )
+    return tuple(rows)
+
+
+def _call_row(partition: int, guid: str, call: CallSummary, guard: tuple[int, int]) -> Row:
+    return (
+        partition,
+        guid,
+        call.start_ts,
+        call.end_ts,
+        int(call.in_progress),
+        *_party(call),
+        call.end_state,
+        call.result,
+        call.sessions,
+        *guard,
+    )
+
+
+def _session_row(partition: int, guid: str, session: Session, record: SessionRecord, guard: tuple[int, int]) -> Row:
+    return (
+        partition,
+        guid,
+        record.comp_id,
+        record.session,
+        record.comp,
+        record.start_ts,
+        record.end_ts,
+        int(record.ended),
+        int(record.clock_skew),
+        *_party(record),
+        record.origin,
+        _json_or_none(record.usage),
+        _json_or_none(record.burst),
+        record.end_state,
+        record.reason,
+        record.sip_status,
+        record.mos,
+        record.jitter_ms,
+        record.loss_pct,
+        record.codec,
+        record.result,
+        session.duplicates,
+        session.conflicts,
+        _messages(session),
+        _payloads(session, guid),
+        *guard,
+    )
+
+
+def _party(of: CallSummary | SessionRecord) -> Row:
+    return (
+        of.tenant_path[-1] if of.tenant_path else None,
+        _json_or_none(of.tenant_path),
+        of.tenant_name,
+        of.app,
+        of.app_name,
+        of.dn,
+        of.call_type,
+        of.remote_uri,
+        of.local_uri,
+    )
+
+
+def _messages(session: Session) -> str:
+    """Every distinct event of the session in `seq` order, and where it came from."""
+    return _json(
+        [
+            {
+                "seq": seq,
+                "kind": message.kind,
+                "ts": message.ts,
+                "receipt": message.receipt,
+                "offset": message.offset,
+                "source": message.source,
+                "message_id": message.message_id,
+            }
+            for seq, message in sorted(session.messages.items())
+        ]
+    )
+
+
+def _payloads(session: Session, guid: str) -> str:
+    """The VAR and service quality events; the table keeps them without the names that the session has already."""
+    return _json(
+        {
+            str(seq): replace(event, guid=guid, session=session.session)
+            for seq, event in sorted(session.payloads.items())
+            if not isinstance(event, CallEvent)
+        }
+    )
+
+
+def _tenants_rows(entry: Entry, generation: int) -> tuple[tuple[Table, Row], ...]:
+    key = _key(entry.record)
+    value = _tenants_row(_payload(entry.record))
+    guard = (generation, entry.mark)
+    if is_tick(key) and isinstance(value, Tick):
+        return ((FRESHNESS, (entry.partition, int(key.removeprefix(b"@/")), value.stream, value.clock, value.folded_to, *guard)),)
+    if not is_tick(key) and isinstance(value, Bin):
+        return ((BINS, _bin_row(entry.partition, key, value, guard)),)
+    raise Poison("bad_value", "key and value are of different kinds")
+
+
+def _bin_row(partition: int, key: bytes, value: Bin, guard: tuple[int, int]) -> Row:
+    packed, granularity, start = split_bin(key)
+    dimension = Dimension.unpack(packed)
+    figures = value.figures
+    spreads = figures.durations.values()
+    return (
+        partition,
+        dimension.comp,
+        dimension.kind,
+        dimension.value,
+        granularity,
+        start,
+        sum(figures.arrivals.values()),
+        sum(figures.completed.values()),
+        sum(value.in_progress.values()),
+        sum(spread.n for spread in spreads),
+        sum(spread.total for spread in spreads),
+        str(sum(spread.squares for spread in spreads)),
+        min((spread.low for spread in spreads if spread.low is not None), default=None),
+        max((spread.high for spread in spreads if spread.high is not None), default=None),
+        _json(figures.arrivals),
+        _json(figures.completed),
+        _json(value.in_progress),
+        _json({end_state: _spread(spread) for end_state, spread in figures.durations.items()}),
+        *guard,
+    )
+
+
+def _spread(spread: Spread) -> dict[str, object]:
+    return {
+        "n": spread.n,
+        "sum": spread.total,
+        "squares": str(spread.squares),  # up to 38 digits: more than readers of JSON keep of a number
+        "min": spread.low,
+        "max": spread.high,
+        "buckets": {str(bucket): n for bucket, n in spread.buckets.items()},
+    }
+
+
+def _event_rows(entry: Entry, generation: int) -> tuple[tuple[Table, Row], ...]:
+    event = _log_event(entry.record.value or b"")
+    partition = number(entry.record, "partition")
+    row = (
+        partition,
+        event.guid,
+        event.comp_id,
+        event.session,
+        event.seq,
+        event.ts,
+        event.log_id,
+        str(event.level),
+        event.text,
+        generation,
+        entry.mark,
+    )
+    return ((SESSION_EVENTS, row),)
+
+
+def _key(record: Record) -> bytes:
+    assert record.key is not None, "the buffer lets no changelog record without a key pass"
+    return record.key
+
+
+def _payload(record: Record) -> memoryview:
+    assert record.value is not None, "the buffer ignores tombstones"
+    return memoryview(record.value)[MARK_BYTES:]
+
+
+def _json(value: object) -> str:
+    return _encode(value).decode()
+
+
+def _json_or_none(value: object | None) -> str | None:
+    return None if value is None else _json(value)
+
+
+_BINDERS: Mapping[str, Callable[[Entry, int], tuple[tuple[Table, Row], ...]]] = {
+    topics.CALLS_CHANGELOG: _call_rows,
+    topics.TENANTS_CHANGELOG: _tenants_rows,
+    topics.EVENTS: _event_rows,
+}
+SOURCES = tuple(_BINDERS)

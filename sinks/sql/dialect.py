@@ -1,0 +1,94 @@
+"""What a database must say of itself to be a store: its SQL text, how rows are staged, what its errors mean.
+
+How to add one: a module like `sqlite.py`, numbered scripts in `schema/NAME/`, one line in `store.py`, and a subclass of the
+contract tests in `tests/sinks/contract.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sinks.sql.buffer import TopicPartition
+from sinks.sql.errors import Fatal, Poison, Transient
+from sinks.sql.rows import Row, Table
+
+
+class Cursor(Protocol):
+    """The part of a DB-API cursor that the writer uses."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> object: ...
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> object: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Connection(Protocol):
+    """The part of a DB-API connection that the writer uses."""
+
+    def cursor(self) -> Cursor: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """One kind of database.
+
+    A row is written by the same three steps everywhere: staged in a table that only this connection sees, then the rows that
+    are there and not newer are updated, then those that are missing are inserted.
+    """
+
+    @property
+    def scripts(self) -> Path:
+        """The folder of the numbered schema scripts."""
+        ...
+
+    def connect(self) -> Connection:
+        """A new connection, outside a transaction."""
+        ...
+
+    def begin(self, cursor: Cursor) -> None:
+        """Begin a transaction that may write."""
+        ...
+
+    def lock_schema(self, cursor: Cursor) -> None:
+        """Begin a transaction in which nobody else changes the schema."""
+        ...
+
+    def statements(self, script: str) -> Iterator[str]:
+        """The statements of a schema script one by one."""
+        ...
+
+    def has_table(self, cursor: Cursor, name: str) -> bool: ...
+
+    def prepare_stage(self, cursor: Cursor, table: Table) -> None:
+        """Make the empty stage of a table, once for each connection. The schema must be there."""
+        ...
+
+    def stage(self, cursor: Cursor, table: Table, rows: Sequence[Row]) -> None:
+        """Put the rows, sorted by key, into the empty stage of the table."""
+        ...
+
+    def clear_stage(self, cursor: Cursor, table: Table) -> None: ...
+
+    def update(self, table: Table) -> str:
+        """Overwrite the rows that the stage has as new or newer."""
+        ...
+
+    def insert(self, table: Table) -> str:
+        """Add the rows of the stage that are not there."""
+        ...
+
+    def replace_children(self, table: Table) -> tuple[str, ...]:
+        """Replace the children of each parent whose staged row is the one in the store. Parents are written before, and both
+        are staged."""
+        ...
+
+    def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:
+        """Raise the stored offsets to these."""
+        ...
+
+    def meaning(self, error: Exception) -> Transient | Poison | Fatal | None:
+        """What an exception of the driver means; None if it is none of the driver's."""
+        ...

@@ -1,0 +1,23 @@
+"""The three kinds of error of the store. A dialect says which of them an exception of its driver is."""
+
+from __future__ import annotations
+
+
+class Transient(Exception):
+    """It may work later: nothing was committed, the same batch is tried again."""
+
+
+class Poison(Exception):
+    """A record that can never be stored: it is put aside with this reason, the rest goes on.
+
+    `reason` is a word for counting, `detail` says more and holds no value of the record.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Fatal(Exception):
+    """Going on could do harm: the worker stops before anything is committed. The message names the step to take."""

@@ -1,0 +1,196 @@
+"""The tables of the store as the binder fills them and the dialects write them; the scripts in `schema/` create them.
+
+A row is a tuple in the order of the columns. Times are UTC milliseconds, decimals are text, lists and objects JSON text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from sinks.sql.errors import Poison
+
+Cell = int | float | str | None
+Row = tuple[Cell, ...]
+
+
+class Kind(Enum):
+    """What a column holds, whatever a database calls it."""
+
+    INT = "int"  # 64 bits
+    FLAG = "flag"  # 0 or 1
+    MILLIS = "millis"  # an instant
+    REAL = "real"
+    TEXT = "text"  # at most `length` code points
+    DECIMAL = "decimal"  # an integer of up to 38 digits as text
+    JSON = "json"  # of any length
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    kind: Kind
+    length: int = 0
+    null: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """`key`: the first columns, which name a row. Every table ends with (generation, mark), by which rows are guarded.
+
+    `parent`: the key of a child begins with the key of its parent, and all children of a parent are replaced with it.
+    """
+
+    name: str
+    key: tuple[Column, ...]
+    values: tuple[Column, ...]
+    parent: Table | None = None
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        return *self.key, *self.values, *GUARD
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.key)
+
+    def key_of(self, row: Row) -> Row:
+        return row[: len(self.key)]
+
+    @cached_property
+    def _limits(self) -> tuple[tuple[int, int], ...]:
+        return tuple((at, column.length) for at, column in enumerate(self.columns) if column.length)
+
+    def check(self, row: Row) -> None:
+        """Raises Poison, naming the column that is too short for its text. Databases differ: some refuse it, some cut silently."""
+        for at, length in self._limits:
+            cell = row[at]
+            if cell is not None and len(cell) > length:  # type: ignore[arg-type]  # columns with a length hold text
+                raise Poison("too_long", f"{self.name}.{self.columns[at].name}: {len(cell)} characters, {length} fit")  # type: ignore[arg-type]
+
+
+def _int(name: str, *, null: bool = False) -> Column:
+    return Column(name, Kind.INT, null=null)
+
+
+def _flag(name: str) -> Column:
+    return Column(name, Kind.FLAG)
+
+
+def _millis(name: str, *, null: bool = False) -> Column:
+    return Column(name, Kind.MILLIS, null=null)
+
+
+def _text(name: str, length: int, *, null: bool = False) -> Column:
+    return Column(name, Kind.TEXT, length, null)
+
+
+def _json(name: str, *, null: bool = False) -> Column:
+    return Column(name, Kind.JSON, null=null)
+
+
+GUARD = (_int("generation"), _int("mark"))
+PARTITION = _int("source_partition")
+GUID = _text("guid", 36)
+
+# What calls and sessions have in common; the lengths are those of the contract, section 4.
+_PARTY = (
+    _int("tenant_id", null=True),
+    _json("tenant_path", null=True),
+    _text("tenant_name", 255, null=True),
+    _int("app_id", null=True),
+    _text("app_name", 255, null=True),
+    _text("dn", 32, null=True),
+    _text("call_type", 16),
+    _text("remote_uri", 512, null=True),
+    _text("local_uri", 512, null=True),
+)
+
+CALLS = Table(
+    "calls",
+    key=(PARTITION, GUID),
+    values=(
+        _millis("start_ts", null=True),
+        _millis("end_ts", null=True),
+        _flag("in_progress"),
+        *_PARTY,
+        _text("end_state", 16, null=True),
+        _text("result", 16, null=True),
+        _int("sessions"),
+    ),
+)
+
+SESSIONS = Table(
+    "sessions",
+    key=(PARTITION, GUID, _int("comp_id"), _text("session", 64)),
+    values=(
+        _text("comp", 8),
+        _millis("start_ts", null=True),
+        _millis("end_ts", null=True),
+        _flag("ended"),
+        _flag("clock_skew"),
+        *_PARTY,
+        _text("origin", 255, null=True),
+        _json("usage", null=True),
+        _json("burst", null=True),
+        _text("end_state", 16, null=True),
+        _text("reason", 256, null=True),
+        _int("sip_status", null=True),
+        Column("mos", Kind.REAL, null=True),
+        Column("jitter_ms", Kind.REAL, null=True),
+        Column("loss_pct", Kind.REAL, null=True),
+        _text("codec", 32, null=True),
+        _text("result", 16, null=True),
+        _int("duplicates"),
+        _int("conflicts"),
+        _json("messages"),
+        _json("payloads"),
+    ),
+    parent=CALLS,
+)
+
+SESSION_EVENTS = Table(
+    "session_events",
+    key=(PARTITION, GUID, _int("comp_id"), _text("session", 64), _int("seq")),
+    values=(_millis("ts"), _text("log_id", 64), _text("level", 8), _text("text", 4096)),
+)
+
+BINS = Table(
+    "bins",
+    key=(
+        PARTITION,
+        _text("comp", 8),
+        _text("dimension", 16),
+        _text("value", 32),
+        _text("granularity", 16),
+        _millis("bin_start"),
+    ),
+    values=(
+        _int("arrivals"),
+        _int("completed"),
+        _int("in_progress"),
+        _int("duration_n"),
+        _int("duration_sum"),
+        Column("duration_squares", Kind.DECIMAL, length=39),
+        _int("duration_min", null=True),
+        _int("duration_max", null=True),
+        _json("arrivals_by"),
+        _json("completed_by"),
+        _json("in_progress_by"),
+        _json("durations_by"),
+    ),
+)
+
+FRESHNESS = Table(
+    "freshness",
+    key=(PARTITION, _int("billing_partition")),
+    values=(_millis("stream"), _millis("clock"), _millis("folded_to")),
+)
+
+TABLES: Sequence[Table] = (CALLS, SESSIONS, SESSION_EVENTS, BINS, FRESHNESS)  # in the order they are written

@@ -1,0 +1,180 @@
+"""The store as a stage of a checkpoint: what happens when a transaction succeeds, may succeed later, or never will.
+
+committed   the offsets are in the store; Kafka's own are committed afterwards and only for show
+Transient   tried again with back-off, for as long as it takes; nothing more is read meanwhile, so memory stays bounded
+Poison      found by halving, confirmed in rs.sink.quarantine, and the rest stored with the offsets, in one transaction
+Fatal       raised: the worker stops
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import TypeVar
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from pipeline import topics
+from sinks import metrics
+from sinks.sql.binder import Bound, Unstorable, bind
+from sinks.sql.buffer import Batch, Buffer, Record, TopicPartition
+from sinks.sql.dialect import Dialect
+from sinks.sql.errors import Fatal, Poison, Transient
+from sinks.sql.migrate import migrate
+from sinks.sql.writer import Writer
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 15.0
+
+PutAside = Callable[[Sequence[Unstorable]], Awaitable[None]]
+"""Makes records durable in the quarantine before it returns."""
+
+T = TypeVar("T")
+log = structlog.get_logger("sinks")
+
+
+class SQLStore:
+    """Buffers records and writes them at each cut. A stage of `pipeline.runtime`: `start`, `cut`, `revoked`.
+
+    `trouble`: why nothing can be written at the moment, in words, else None.
+    """
+
+    def __init__(self, dialect: Dialect, put_aside: PutAside) -> None:
+        self.trouble: str | None = None
+        self._dialect = dialect
+        self._put_aside = put_aside
+        self._buffer = Buffer()
+        self._writer = Writer(dialect)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql")  # database calls block
+        self._stored: dict[TopicPartition, int] = {}
+        self._generation = 0
+
+    def __len__(self) -> int:
+        """Records buffered."""
+        return len(self._buffer)
+
+    async def open(self, log_id: str) -> None:
+        """Bring the schema up to date and look whether the store belongs to the log `log_id`. Raises Fatal."""
+        for name in await self._patiently(migrate, self._dialect):
+            log.info("schema script applied", script=name)
+        meta = await self._patiently(self._writer.meta)
+        self._generation = int(meta["generation"])
+        known = meta.get("billing_topic")
+        if known is None:
+            await self._patiently(self._writer.add_meta, "billing_topic", log_id)
+        elif known != log_id:
+            raise Fatal(
+                f"the store was filled from another log (topic {topics.BILLING} had id {known}, now {log_id}): "
+                "start both afresh (rs up --fresh), or take the --data folder or sinks.database that belongs to this log"
+            )
+
+    async def start(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where to begin reading: the offsets in the store, for partitions that have one."""
+        stored = await self._patiently(self._writer.offsets)
+        self._stored = {tp: stored[tp] for tp in partitions if tp in stored}
+        return dict(self._stored)
+
+    def add(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+        self._buffer.add(tp, records)
+
+    def cut(self, positions: Mapping[TopicPartition, int]) -> Callable[[], Awaitable[None]] | None:
+        """Take what is buffered; the result writes it. None if there is nothing to write."""
+        moved = {tp: offset for tp, offset in positions.items() if self._stored.get(tp) != offset}
+        entries = self._buffer.take()
+        if not moved and not entries:
+            return None
+        batch = Batch(entries, moved)
+        return lambda: self._write(batch)
+
+    def revoked(self) -> None:
+        """Partitions go to another worker: what was not written is read again there."""
+        self._buffer.clear()
+        self._stored = {}
+
+    async def close(self) -> None:
+        await self._in_thread(self._writer.close)
+        self._thread.shutdown()
+
+    async def _write(self, batch: Batch) -> None:
+        bound, unstorable = await self._in_thread(self._bind, batch)
+        await self._set_aside(unstorable)
+        try:
+            await self._store(bound, batch.positions)
+        except Poison:
+            found = await self._patiently(self._halve, bound)
+            await self._set_aside(found)
+            aside = {id(record.entry) for record in found}
+            await self._store([record for record in bound if id(record.entry) not in aside], batch.positions)
+        self._stored.update(batch.positions)
+
+    def _bind(self, batch: Batch) -> tuple[list[Bound], list[Unstorable]]:
+        bound, unstorable = [], []
+        for entry in batch.entries:
+            made = bind(entry, self._generation)
+            if isinstance(made, Bound):
+                bound.append(made)
+            else:
+                unstorable.append(made)
+        return bound, unstorable
+
+    async def _store(self, bound: Sequence[Bound], positions: Mapping[TopicPartition, int]) -> None:
+        for table, rows in (await self._patiently(self._timed_write, bound, positions)).items():
+            metrics.ROWS.labels(table).inc(rows)
+        metrics.TRANSACTIONS.inc()
+
+    def _timed_write(self, bound: Sequence[Bound], positions: Mapping[TopicPartition, int]) -> dict[str, int]:
+        begun = monotonic()
+        written = self._writer.write(bound, positions)
+        metrics.SECONDS.observe(monotonic() - begun)
+        return written
+
+    def _halve(self, bound: Sequence[Bound]) -> list[Unstorable]:
+        """The records that cannot be stored, found by trying halves, and halves of the halves that fail."""
+        if not bound:
+            return []
+        try:
+            self._writer.probe(bound)
+        except Poison as fault:
+            if len(bound) == 1:
+                return [Unstorable(bound[0].entry, fault)]
+            middle = len(bound) // 2
+            return self._halve(bound[:middle]) + self._halve(bound[middle:])
+        return []
+
+    async def _set_aside(self, unstorable: Sequence[Unstorable]) -> None:
+        if not unstorable:
+            return
+        await self._put_aside(unstorable)
+        for entry, fault in unstorable:
+            metrics.QUARANTINED.labels(fault.reason).inc()
+            log.warning(
+                "record put aside", reason=fault.reason, detail=fault.detail,
+                topic=entry.topic, partition=entry.partition, offset=entry.record.offset,
+            )  # fmt: skip
+
+    async def _patiently(self, call: Callable[..., T], *args: object) -> T:
+        """Call it in the database's thread, again and again while its error is Transient."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
+            before_sleep=self._note,
+            reraise=True,
+        )
+        result: T = await retrying(self._in_thread, call, *args)
+        if self.trouble is not None:
+            log.info("the store works", trouble_before=self.trouble)
+            self.trouble = None
+        return result
+
+    def _note(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        metrics.RETRIES.inc()
+        if self.trouble != str(error):
+            log.warning("the store does not work: trying again until it does", reason=str(error))
+        self.trouble = str(error)
+
+    async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)

@@ -1,0 +1,117 @@
+"""One batch is one transaction: rows and the offsets they reach to become durable together or not at all.
+
+Every call blocks, and all of them belong into one thread. After any error the transaction is rolled back and the connection
+dropped: what a server kept of a connection that failed is not worth knowing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from sinks.sql.binder import Bound
+from sinks.sql.buffer import TopicPartition
+from sinks.sql.dialect import Connection, Cursor, Dialect
+from sinks.sql.rows import TABLES, Row, Table
+
+
+class Writer:
+    """Writes into one database through one connection, made when it is first needed."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._connection: Connection | None = None
+
+    def write(self, bound: Iterable[Bound], positions: Mapping[TopicPartition, int]) -> dict[str, int]:
+        """Store the rows and the offsets in one transaction. Gives the number of rows sent by table. Raises the errors of
+        `sinks.sql.errors`; then nothing was stored."""
+        rows = _by_table(bound)
+        with self._transaction() as cursor:
+            self._write_rows(cursor, rows)
+            self._dialect.write_offsets(cursor, positions)
+        return {table.name: len(of_table) for table, of_table in rows.items()}
+
+    def probe(self, bound: Iterable[Bound]) -> None:
+        """Find out whether the rows can be stored, without storing them. Raises as `write` does."""
+        with contextlib.suppress(_ProbeEnds), self._transaction() as cursor:
+            self._write_rows(cursor, _by_table(bound))
+            raise _ProbeEnds
+
+    def offsets(self) -> dict[TopicPartition, int]:
+        """The next offset of each partition that was ever written."""
+        with self._transaction() as cursor:
+            cursor.execute("SELECT topic, partition, next_offset FROM rs_offsets")
+            return {(topic, partition): offset for topic, partition, offset in cursor.fetchall()}
+
+    def meta(self) -> dict[str, str]:
+        with self._transaction() as cursor:
+            cursor.execute("SELECT name, value FROM rs_meta")
+            return dict(cursor.fetchall())
+
+    def add_meta(self, name: str, value: str) -> None:
+        """Set a value that is not there yet."""
+        with self._transaction() as cursor:
+            cursor.execute("INSERT INTO rs_meta (name, value) VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """Also harmless when nothing is open."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _write_rows(self, cursor: Cursor, rows: Mapping[Table, Sequence[Row]]) -> None:
+        dialect = self._dialect
+        for table, of_table in rows.items():
+            dialect.stage(cursor, table, of_table)
+            if table.parent is None:
+                cursor.execute(dialect.update(table))
+                cursor.execute(dialect.insert(table))
+            else:
+                for statement in dialect.replace_children(table):
+                    cursor.execute(statement)
+        for table in rows:  # only now: children look at the stage of their parents
+            dialect.clear_stage(cursor, table)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Cursor]:
+        try:
+            if self._connection is None:
+                self._connection = self._dialect.connect()
+                for table in TABLES:
+                    self._dialect.prepare_stage(self._connection.cursor(), table)
+            cursor = self._connection.cursor()
+            self._dialect.begin(cursor)
+            yield cursor
+            self._connection.commit()
+        except BaseException as error:
+            self._give_up()
+            known = self._dialect.meaning(error) if isinstance(error, Exception) else None
+            if known is None:
+                raise
+            raise known from error
+
+    def _give_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # the error that brought us here is the one to tell
+                connection.rollback()
+            with contextlib.suppress(Exception):
+                connection.close()
+
+
+class _ProbeEnds(Exception):
+    """Rolls a probe back."""
+
+
+def _by_table(bound: Iterable[Bound]) -> dict[Table, list[Row]]:
+    """The rows of each table, sorted by key, parents before children. Of rows of one key the newest is kept: records with
+    different keys can become the same row (an event that was accepted twice)."""
+    newest: dict[Table, dict[Row, Row]] = defaultdict(dict)
+    for record in bound:
+        for table, row in record.rows:
+            key = table.key_of(row)
+            before = newest[table].get(key)
+            if before is None or row[-2:] >= before[-2:]:  # (generation, mark)
+                newest[table][key] = row
+    return {table: [rows[key] for key in sorted(rows)] for table in TABLES if (rows := newest.get(table))}

@@ -1,0 +1,99 @@
+"""Records as the agents write them, made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agents.keys import Dimension, bin_key, tick_key
+from agents.session import add
+from agents.state import Bin, Call, Figures, Message, Session, Spread, Tick
+from pipeline import topics
+from pipeline.messages.types import CallEnd, CallStart, CustomVariable, LogEvent
+from pipeline.runtime import codec
+from sinks.sql.binder import Bound, bind
+from sinks.sql.buffer import Entry
+
+T0 = 1_795_000_000_000
+GENERATION = 1
+encode = msgspec.msgpack.encode
+
+
+class FakeRecord(NamedTuple):
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp: int = T0
+
+
+def guid(n: int) -> str:
+    return f"{n:08X}-2B7D-4E55-9C3A-5D1E77AB0C42"
+
+
+def call_value(n: int, mark: int, *, sessions: int = 2, ended: bool = True, **fields: Any) -> bytes:
+    """The changelog value of call `n`: an RM session, then MCP sessions. `fields` go into each call.start."""
+    made = []
+    for i in range(sessions):
+        comp = "RM" if i == 0 else "MCP"
+        envelope = {"v": 1, "comp": comp, "comp_id": 201 + i, "session": f"S{i}", "guid": guid(n)}
+        given = {"tenant_path": (1, 102), "app": 310, "dn": "8005550123", "call_type": "INBOUND", **fields}
+        events = [CallStart(**envelope, ts=T0 + n, seq=0, **given), CustomVariable(**envelope, ts=T0 + n, seq=1, name="plan", value="gold")]
+        if ended:
+            events.append(CallEnd(**envelope, ts=T0 + n + 60_000, seq=2, end_state="USER_END"))
+        session = Session(comp_id=201 + i, session=f"S{i}")
+        for event in events:
+            kind = msgspec.inspect.type_info(type(event)).tag  # type: ignore[union-attr]
+            add(session, event, Message(1, str(kind), event.ts, event.ts + 5, mark - 1, "rs.billing", f"ID:{n}"))
+        made.append(session)
+    return codec.join(mark, encode(Call(sessions=made)))
+
+
+def call_record(n: int, mark: int, offset: int = 0, **how: Any) -> FakeRecord:
+    return FakeRecord(offset, guid(n).encode(), call_value(n, mark, **how))
+
+
+def bin_value(mark: int, arrivals: int = 3) -> bytes:
+    spread = Spread(n=2, total=100_000, squares=10**19, low=40_000, high=60_000, buckets={4: 1, 5: 1})
+    figures = Figures({"INBOUND": arrivals}, {}, {"USER_END": 2}, {"USER_END": spread})
+    return codec.join(mark, encode(Bin(figures, {"INBOUND": 1})))
+
+
+def bin_record(value: int, start: int, mark: int, offset: int = 0, arrivals: int = 3) -> FakeRecord:
+    key = bin_key(Dimension("RM", "tenant", str(value)).pack(), "HOUR", start)
+    return FakeRecord(offset, key, bin_value(mark, arrivals))
+
+
+def tick_record(partition: int, mark: int, offset: int = 0) -> FakeRecord:
+    return FakeRecord(offset, tick_key(partition), codec.join(mark, encode(Tick(T0, T0 + 1, T0 + 2))))
+
+
+def event_record(n: int, seq: int, billing_offset: int, offset: int = 0, text: str = "hello", partition: int = 3) -> FakeRecord:
+    event = LogEvent(
+        v=1, comp="MCP", comp_id=202, session="S1", guid=guid(n), ts=T0 + seq, seq=seq, log_id="incall_begin", level=3, text=text
+    )
+    headers = [("offset", b"%d" % billing_offset), ("partition", b"%d" % partition)]
+    return FakeRecord(offset, guid(n).encode(), msgspec.json.encode(event), headers)
+
+
+def entry(topic: str, record: FakeRecord, partition: int = 0) -> Entry:
+    """As the buffer would give it."""
+    if topic == topics.EVENTS:
+        return Entry(topic, partition, int(dict(record.headers)["offset"]) + 1, record)
+    assert record.value is not None
+    return Entry(topic, partition, codec.split(record.value)[0], record)
+
+
+def bound(topic: str, records: Iterable[FakeRecord], partition: int = 0, generation: int = GENERATION) -> list[Bound]:
+    made = []
+    for record in records:
+        one = bind(entry(topic, record, partition), generation)
+        assert isinstance(one, Bound), one.fault
+        made.append(one)
+    return made
+
+
+def calls(*records: FakeRecord, generation: int = GENERATION) -> list[Bound]:
+    return bound(topics.CALLS_CHANGELOG, records, generation=generation)
