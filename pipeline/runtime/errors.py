@@ -1,0 +1,31 @@
+"""What stops a worker. All of these are fatal: nothing further is committed, the process ends, the supervisor starts it again.
+
+Transient faults are retried below this package (aiokafka repeats what Kafka calls retriable); poison records are the body's
+affair, since only it can say what a good record is.
+"""
+
+from __future__ import annotations
+
+
+class Fatal(RuntimeError):
+    """The worker must stop before it commits anything more."""
+
+
+class LostRecords(Fatal):
+    """Records between the position and the chunk that came were never delivered."""
+
+
+class Expelled(Fatal):
+    """The group may have given our partitions to somebody else: nothing may be written any more."""
+
+
+class RecordsGone(Fatal):
+    """The records to start from are no longer in the topic: retention passed the offset, or the topic is another one."""
+
+
+class ForeignChangelog(Fatal):
+    """A changelog holds a value that was not written by this package."""
+
+
+class WrongDeclaration(Fatal):
+    """The app asks for something the runtime cannot keep: partition counts that differ, marks over several topics."""
