@@ -22,7 +22,7 @@ up: setup ## set up what is missing, start everything, stop with Ctrl-C; options
 	@$(BIN)/rs up $(ARGS)
 
 down: ## stop the stack that runs in .rs/data from another terminal
-	@$(BIN)/rs up --stop $(ARGS)
+	@$(BIN)/rs down $(ARGS)
 
 setup: needs $(LOCKED) fetched ## only set up: environment, jars, browser assets
 

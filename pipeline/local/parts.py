@@ -62,6 +62,17 @@ def ports(settings: Settings) -> list[Port]:
     ]
 
 
+def served(settings: Settings) -> list[tuple[str, str, int]]:
+    """Name, host and port of each part that answers /health/ready."""
+    health, reports = settings.health, settings.reports
+    return [
+        ("bridge", _reached(health.host), health.bridge_port),
+        *((_agents_name(n), _reached(health.host), _agents_port(settings, n)) for n in range(1, settings.stack.processes + 1)),
+        ("sinks", _reached(health.host), health.sinks_port),
+        ("reports", _reached(reports.host), reports.port),
+    ]
+
+
 def _activemq(settings: Settings, data: Path) -> Part:
     if settings.activemq.host not in LOOPBACK:
         raise StackFault(

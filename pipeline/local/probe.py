@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -78,5 +79,10 @@ def _reasons(body: bytes) -> dict[str, str]:
 
 
 def _unreachable(host: str, port: int, exc: BaseException) -> str:
-    why = "no answer in time" if isinstance(exc, TimeoutError) else (getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)
+    if isinstance(exc, TimeoutError):
+        why = "no answer in time"
+    elif isinstance(exc, OSError) and exc.errno:
+        why = os.strerror(exc.errno)
+    else:
+        why = str(exc) or type(exc).__name__
     return f"nothing answers on {host}:{port} ({why})"

@@ -148,12 +148,14 @@ class Supervisor:
     async def start(self) -> None:
         """Raises StackFault if a needed part does not become ready or a step fails; the caller then stops what runs."""
         for wave in self._waves:
-            for part in wave:
-                if isinstance(part, Part):
-                    child = self.children[part.name] = Child(part, self._logs, self._say)
-                    child.start()
-            for part in wave:
-                await (self._awaited(part) if isinstance(part, Part) else self._done(part))
+            # All of a wave are asked at the same time: the seconds shown are each part's own, though the lines come in order.
+            ready = {part.name: asyncio.create_task(self._ready(part)) for part in wave if isinstance(part, Part)}
+            try:
+                for part in wave:
+                    await (self._awaited(part, ready[part.name]) if isinstance(part, Part) else self._done(part))
+            finally:
+                for task in ready.values():
+                    task.cancel()
 
     async def stop(self) -> None:
         """Stop every child in the given order, one after the other."""
@@ -167,16 +169,24 @@ class Supervisor:
         for child in self.children.values():
             child.kill()
 
-    async def _awaited(self, part: Part) -> None:
-        self._say("waiting", part.name)
+    async def _ready(self, part: Part) -> float | StackFault:
+        child = self.children[part.name] = Child(part, self._logs, self._say)
+        child.start()
         try:
-            seconds = await self.children[part.name].ready()
+            return await child.ready()
         except StackFault as fault:
-            if part.needed:
-                raise
-            self._say("note", f"{fault} (the stack goes on and keeps trying)")
+            return fault
+
+    async def _awaited(self, part: Part, ready: asyncio.Task[float | StackFault]) -> None:
+        self._say("waiting", part.name)
+        outcome = await ready
+        if not isinstance(outcome, StackFault):
+            self._say("ready", f"{part.name:<12} {part.address:<34} {outcome:5.1f} s")
+        elif part.needed:
+            last = "\n  ".join(tail(self.children[part.name].log))
+            raise StackFault(f"{outcome}; its last lines:\n  {last}")
         else:
-            self._say("ready", f"{part.name:<12} {part.address:<34} {seconds:5.1f} s")
+            self._say("note", f"{outcome} (the stack goes on and keeps trying)")
 
     async def _done(self, step: Step) -> None:
         self._say("waiting", step.name)

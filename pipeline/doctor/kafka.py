@@ -1,0 +1,77 @@
+"""Kafka: reachable, brokers, topics, and how far each group is behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from pipeline import init
+from pipeline.doctor.finding import Finding
+from pipeline.settings import Settings
+from pipeline.topics import AGENTS_APP, BILLING, SINKS_APP, all_topics
+
+ANSWER_S = 8.0
+FAR_BEHIND = 100_000
+AHEAD_MS = 60_000
+
+
+async def look(settings: Settings) -> list[Finding]:
+    bootstrap = settings.kafka.bootstrap
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="rs-doctor", request_timeout_ms=int(ANSWER_S * 1000))
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await admin.start()
+            cluster = await admin.describe_cluster()
+            found = [Finding("Kafka", f"{len(cluster['brokers'])} brokers, cluster {cluster['cluster_id']}, on {bootstrap}")]
+            topics = await _topics(admin, settings)
+            found.append(topics)
+            if not topics.wrong:
+                found += await _groups(admin, bootstrap)
+            return found
+    except (KafkaError, OSError, TimeoutError) as exc:
+        return [Finding("Kafka", f"{bootstrap}: {exc or 'no answer in time'}", "start it (rs up), or name another: RS_KAFKA__BOOTSTRAP")]
+    finally:
+        await admin.close()
+
+
+async def _topics(admin: AIOKafkaAdminClient, settings: Settings) -> Finding:
+    names = [topic.name for topic in all_topics(settings.sinks.max_outage)]
+    there = await init.partitions(admin, names)
+    said = f"{len(there)} of {len(names)}, {settings.kafka.partitions} partitions each"
+    if missing := sorted(set(names) - set(there)):
+        return Finding("topics", said, f"missing or without leader: {', '.join(missing)}; create them: rs init")
+    return Finding("topics", said, "; ".join(init.partition_faults(there, settings.kafka.partitions)))
+
+
+async def _groups(admin: AIOKafkaAdminClient, bootstrap: str) -> list[Finding]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id="rs-doctor")
+    await consumer.start()
+    try:
+        return [await _group(admin, consumer, AGENTS_APP), await _group(admin, consumer, SINKS_APP), await _clock(consumer)]
+    finally:
+        await consumer.stop()
+
+
+async def _group(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str) -> Finding:
+    committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(group)).items() if at.offset >= 0}
+    if not committed:
+        return Finding(f"group {group}", "nothing committed yet")
+    ends = await consumer.end_offsets(list(committed))
+    behind = sum(max(0, ends[tp] - offset) for tp, offset in committed.items())
+    mend = "it falls behind: see whether its worker is ready, or start more (rs up --processes N)" if behind > FAR_BEHIND else ""
+    return Finding(f"group {group}", f"{behind:,} records behind in {len(committed)} partitions", mend, warning=True)
+
+
+async def _clock(consumer: AIOKafkaConsumer) -> Finding:
+    """Receipts lie in the past of every clock that is right; stream time never goes back, so a clock that jumped must be seen."""
+    later_ms = round(time.time() * 1000) + AHEAD_MS
+    tps = [TopicPartition(BILLING, number) for number in sorted(consumer.partitions_for_topic(BILLING) or ())]
+    ahead = [tp.partition for tp, at in (await consumer.offsets_for_times(dict.fromkeys(tps, later_ms))).items() if at is not None]
+    said = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    if not ahead:
+        return Finding("clock", said)
+    return Finding("clock", said, f"{BILLING} has messages received more than a minute in the future of this clock: set it right (NTP)")
