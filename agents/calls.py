@@ -8,34 +8,40 @@ that has an event must never be durable before the activity rows that count it (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import monotonic, time
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from faust.types import TP
 from prometheus_client import Counter
 
 from agents.bins import base_of
-from agents.calls_fold import ActivityRow, CallsFold, Refused
+from agents.calls_fold import ActivityRow, CallsFold, Record, Refused
 from agents.keys import activity_key, split_activity, tick_key
 from agents.state import Activity, Call, Tick
 from agents.stream_time import StreamTime
 from pipeline import quarantine, topics
-from pipeline.runtime import App, Checkpoint, Cut, Outgoing, Start, codec
+from pipeline.app import ReportingApp
+from pipeline.runtime import Checkpoint, Cut, Outgoing, Start, StateTable, codec
 from pipeline.settings import Settings
 
 TICK_S = 1.0  # a partition speaks at least this often: freshness on the pages is no older
 UNSEEN_MS = 1_000  # a record may be in the log this long before a fetch shows it: freshness must not promise more
 
+encode = msgspec.msgpack.Encoder().encode
+
 EVENTS = Counter("rs_billing_events", "Records of rs.billing by what they did", ["outcome"])
 
 
-def install(app: App, settings: Settings) -> Checkpoint:
+def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     """Declare topic, tables, checkpoint and agent on `app`."""
     n = settings.kafka.partitions
     billing = app.topic(topics.BILLING, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
-    activity = app.Table("activity", value=Activity, partitions=n, pack_key=_pack_activity, unpack_key=_unpack_activity)
-    calls = app.Table("calls", value=Call, partitions=n)
+    activity: StateTable[ActivityRow, Activity] = app.Table(
+        "activity", value=Activity, partitions=n, pack_key=_pack_activity, unpack_key=_unpack_activity
+    )
+    calls: StateTable[bytes, Call] = app.Table("calls", value=Call, partitions=n)
     checkpoint = app.checkpoint(
         billing, order=[activity, calls], interval=settings.checkpoint.interval, max_events=settings.checkpoint.max_events, beat=TICK_S
     )
@@ -43,7 +49,7 @@ def install(app: App, settings: Settings) -> Checkpoint:
     ticks = Ticks(checkpoint, folds, n)
 
     @checkpoint.on_assigned
-    def begin(starts: dict[TP, Start]) -> None:
+    def begin(starts: Mapping[TP, Start]) -> None:
         folds.clear()
         for tp, start in starts.items():
             clock = StreamTime.unpack(start.metadata, round(settings.fold.lateness * 1000))
@@ -62,15 +68,16 @@ def install(app: App, settings: Settings) -> Checkpoint:
             yield from _leave(folds[tp.partition], tp.partition, n)
         yield from ticks.due(cut)
 
-    @app.agent(billing)
+    @app.agent(billing)  # type: ignore[untyped-decorator]  # Faust ships no types
     async def fold_calls(stream: Any) -> None:
         async for chunk in checkpoint.chunks(stream):
             fold = folds[chunk.tp.partition]
-            fold.fold(chunk.records)
+            fold.fold(cast("list[Record]", chunk.records))  # the bridge gives every record key and value
             for outcome, count in fold.counts.items():
                 EVENTS.labels(outcome).inc(count)
             fold.counts.clear()
 
+    app.check_assigned(checkpoint)
     return checkpoint
 
 
@@ -90,7 +97,7 @@ class Ticks:
             if now - when < TICK_S and base_of(clock) == base_of(tick.clock):
                 continue
             self._said[tp.partition] = now, tick.clock
-            value = codec.join(position, codec.encode(tick))
+            value = codec.join(position, encode(tick))
             for target in range(self.partitions):
                 yield Outgoing(topics.ACTIVITY, target, tick_key(tp.partition), value)
 

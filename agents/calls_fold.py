@@ -12,17 +12,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-from pipeline.quarantine import Reason
 
 from agents.call import session_of
 from agents.contributions import NOTHING, contribution, difference
 from agents.session import OF_SESSION, Outcome, add, fold
 from agents.state import Activity, Call, Message, Session
 from agents.stream_time import StreamTime
+from pipeline.messages import headers
+from pipeline.messages.reasons import Reason
 from pipeline.messages.types import BillingEvent, LogEvent
 
-K = TypeVar("K")
-V = TypeVar("V")
+K = TypeVar("K", contravariant=True)
+V = TypeVar("V", covariant=True)
 
 decode = msgspec.json.Decoder(BillingEvent).decode
 
@@ -76,7 +77,7 @@ class CallsFold:
         event = decode(record.value)
         if self.time.is_late(event.ts):
             behind_s = (self.time.now - event.ts) // 1000
-            self._refuse(record, Reason.LATE, f"{behind_s} s behind stream time, fold.lateness is {self.time.lateness_ms // 1000} s")
+            self._refuse(record, "late", f"{behind_s} s behind stream time, fold.lateness is {self.time.lateness_ms // 1000} s")
             return
         self.time.advance(event.ts, record.timestamp)
         call = self.calls[record.key]
@@ -88,7 +89,7 @@ class CallsFold:
         self.counts[outcome.value] += 1
         self.calls.touch(record.key)
         if outcome is Outcome.CONFLICT:
-            self._refuse(record, Reason.CONFLICT, f"another event has the name (comp_id {event.comp_id}, session, seq {event.seq}) already")
+            self._refuse(record, "conflict", f"another event has the name (comp_id {event.comp_id}, session, seq {event.seq}) already")
         elif outcome is Outcome.ADDED and isinstance(event, LogEvent):
             self.journal.append(record)
 
@@ -108,7 +109,7 @@ class CallsFold:
         return outcome
 
     def _refuse(self, record: Record, reason: Reason, detail: str) -> None:
-        self.counts[reason.value] += 1
+        self.counts[reason] += 1
         self.refused.append(Refused(record, reason, detail))
 
     def drain(self) -> Iterator[Record | Refused]:
@@ -120,13 +121,13 @@ class CallsFold:
 
 
 def _message(record: Record, event: BillingEvent) -> Message:
-    headers = dict(record.headers)
+    said = dict(record.headers)
     return Message(
-        digest=int.from_bytes(headers["rs_digest"], "big"),
-        kind=headers["ce_type"].decode(),
+        digest=int.from_bytes(said[headers.DIGEST], "big"),
+        kind=said[headers.TYPE].decode(),
         ts=event.ts,
         receipt=record.timestamp,
         offset=record.offset,
-        source=headers["ce_source"].decode(),
-        message_id=headers["ce_id"].decode(),
+        source=said[headers.SOURCE].decode(),
+        message_id=said[headers.ID].decode(),
     )

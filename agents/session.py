@@ -11,7 +11,7 @@ from enum import Enum
 from msgspec import Struct
 from msgspec.structs import fields
 
-from agents.state import Message, Payload, Session
+from agents.state import Message, Session
 from pipeline.messages.types import BillingEvent, CallEnd, CallEvent, CallResult, CallStart, Event, LogEvent
 
 

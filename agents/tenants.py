@@ -5,6 +5,7 @@ rs.activity --chunks--> Chains --cut--> parts changelog | tenants changelog | co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,20 +13,23 @@ import msgspec
 from faust.types import TP
 
 from agents.chains import Chains
-from agents.state import Activity, Bin, Snapshot, TenantsRow
+from agents.state import Snapshot, TenantsRow
 from pipeline import topics
-from pipeline.runtime import App, Checkpoint, Cut, Start, codec
+from pipeline.app import ReportingApp
+from pipeline.runtime import Checkpoint, Cut, Start, State, StateTable, codec
 from pipeline.settings import Settings
 
 decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
-def install(app: App, settings: Settings) -> Checkpoint:
+def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     """Declare topic, tables, checkpoint and agent on `app`."""
     n = settings.kafka.partitions
     activity = app.topic(topics.ACTIVITY, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
-    parts = app.Table("parts", value=Snapshot, make=Activity, partitions=n)
-    tenants = app.Table("tenants", value=TenantsRow, make=Bin, partitions=n)
+    parts: StateTable[bytes, Snapshot] = app.Table(
+        "parts", value=Snapshot, partitions=n, stamped=False
+    )  # marks are those of the source partitions
+    tenants: StateTable[bytes, TenantsRow] = app.Table("tenants", value=TenantsRow, partitions=n)
     checkpoint = app.checkpoint(
         activity, order=[parts, tenants], interval=settings.checkpoint.interval, max_events=settings.checkpoint.max_events
     )
@@ -33,25 +37,32 @@ def install(app: App, settings: Settings) -> Checkpoint:
     chains: dict[int, Chains] = {}
 
     @checkpoint.on_assigned
-    def begin(starts: dict[TP, Start]) -> None:
+    def begin(starts: Mapping[TP, Start]) -> None:
         chains.clear()
         for tp, start in starts.items():
             rows = tenants.state(tp.partition)
-            chains[tp.partition] = Chains(parts.state(tp.partition), rows, zone, start.offset, rows.highest_mark())
+            chains[tp.partition] = Chains(parts.state(tp.partition), rows, zone, start.offset, _highest_mark(rows))
 
     @checkpoint.before_cut
     def settle(cut: Cut) -> None:
         for tp, position in cut.positions.items():
             chains[tp.partition].settle(position)
 
-    @app.agent(activity)
+    @app.agent(activity)  # type: ignore[untyped-decorator]  # Faust ships no types
     async def merge_tenants(stream: Any) -> None:
         async for chunk in checkpoint.chunks(stream):
             chain = chains[chunk.tp.partition]
             for record in chunk.records:
+                assert record.key is not None  # only the calls agent writes here, and it never drops a row
+                assert record.value is not None
                 mark, payload = codec.split(record.value)
                 snapshot = decode(payload)
                 snapshot.mark = mark
                 chain.take(record.key, snapshot)
 
+    app.check_assigned(checkpoint)
     return checkpoint
+
+
+def _highest_mark(rows: State[bytes, TenantsRow]) -> int:
+    return max((codec.split(value)[0] for value in rows.raw.values()), default=0)
