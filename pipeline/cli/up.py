@@ -60,7 +60,7 @@ def up(
                 raise typer.Exit(1)
             code = asyncio.run(_stay(current, console, simulator=not no_simulator))
     except StackFault as fault:
-        console.print(str(fault), style="red", markup=False)
+        console.print(str(fault), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     raise typer.Exit(code)
 

@@ -16,7 +16,7 @@ REPLY = "/temp-queue/rs-doctor"
 DEEP = 100_000
 
 
-class _Answers(stomp.ConnectionListener):
+class _Answers(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ships no types
     """Collects what comes on the reply queue; the receiver thread calls it."""
 
     def __init__(self, expected: int) -> None:
