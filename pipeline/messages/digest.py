@@ -13,7 +13,7 @@ from pipeline.messages.numbers import EXACT_DOUBLE
 _FLOAT = re.compile(rb"[:\[,]-?[0-9]+[.e]")
 
 
-class LostDigits(Exception):  # noqa: N818  # not an error: the event has to be read again, exactly
+class LostDigits(Exception):  # not an error: the event has to be read again, exactly
     """A number is so large that a double may stand for several integers."""
 
 

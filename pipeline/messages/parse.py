@@ -179,7 +179,7 @@ class _Body:
         return numbers.dumps(self.exact[index])  # type: ignore[index]
 
 
-class _Doubtful(Exception):  # noqa: N818  # not an error
+class _Doubtful(Exception):  # not an error
     """To be looked at again: refused by a check beyond msgspec's, or out of the ordinary."""
 
 

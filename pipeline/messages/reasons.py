@@ -44,7 +44,7 @@ MEANING: dict[Reason, str] = {
 }
 
 
-class Fault(Exception):  # noqa: N818  # a fault of a message, not of the program
+class Fault(Exception):  # a fault of a message, not of the program
     """The first fault of a body or of an element. `detail` names the field, what was found and what is allowed, never the value."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
