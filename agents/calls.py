@@ -23,6 +23,7 @@ from agents.state import Activity, Call, Tick
 from agents.stream_time import StreamTime
 from pipeline import quarantine, topics
 from pipeline.app import ReportingApp
+from pipeline.messages import headers
 from pipeline.runtime import Checkpoint, Cut, Outgoing, Start, StateTable, codec
 from pipeline.settings import Settings
 
@@ -116,11 +117,29 @@ def _leave(fold: CallsFold, partition: int, partitions: int) -> Iterator[Outgoin
     """What a fold leaves for other topics than rs.activity."""
     for left in fold.drain():
         if isinstance(left, Refused):
-            record = left.record
-            yield quarantine.from_log(record, partition, left.reason, left.detail, partitions)
+            yield _quarantined(left, partition, partitions)
         else:
             where = (("partition", b"%d" % partition), ("offset", b"%d" % left.offset))
             yield Outgoing(topics.EVENTS, topics.partition_of(left.key, partitions), left.key, left.value, where)
+
+
+def _quarantined(refused: Refused, partition: int, partitions: int) -> Outgoing:
+    record = refused.record
+    key, value, said = quarantine.record(
+        key=record.key,
+        value=record.value,
+        reason=refused.reason,
+        detail=refused.detail,
+        stage=quarantine.AGENTS,
+        source=topics.BILLING,
+        message_id=dict(record.headers)[headers.ID].decode(),
+        element=None,
+        jms_type="",
+        receipt=record.timestamp,
+        partition=partition,
+        offset=record.offset,
+    )
+    return Outgoing(topics.QUARANTINE, topics.partition_of(record.key, partitions), key, value, said)
 
 
 def _pack_activity(key: ActivityRow, partition: int) -> bytes:

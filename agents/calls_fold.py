@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -52,10 +52,10 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Refused(NamedTuple):
     """A record that is not folded but set aside. `record` as it stands in the log."""
 
-    record: Any
+    record: Record
     reason: Reason
     detail: str
 

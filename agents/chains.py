@@ -102,6 +102,8 @@ class Chains:
             dimension, granularity, start = split_bin(key)
             if granularity == BASE:
                 self._chain(dimension).know(start)
+        # A tick may be durable in parts and not in tenants: it goes on with the next cut, read again or not.
+        self._ticked.update(self.ticks)
         for dimension, chain in self.chains.items():
             chain.carried = bool(self._occupancy(dimension, min(self._horizon, chain.starts[-1])))
 
@@ -131,6 +133,8 @@ class Chains:
         old = self.parts.peek(key)
         if old is not None and snapshot.mark < old.mark:
             return False
+        if isinstance(old, Tick) and isinstance(snapshot, Tick):
+            snapshot.clock = max(snapshot.clock, old.clock)  # a new worker does not know how long its partition has been idle
         self.parts[key] = snapshot
         self.parts.touch(key)
         self._index_part(key)
@@ -176,8 +180,8 @@ class Chains:
         if begin is None:
             return []
         last_needed = max(touched, default=0)
-        if grown_from is not None:  # rows that lay beyond the horizon had no occupancy yet
-            last_needed = max(last_needed, grown_from, chain.starts[-1])
+        if grown_from is not None:  # rows beyond the old horizon had no occupancy yet, or were not there
+            last_needed = max(last_needed, horizon)
         carry = self._occupancy(dimension, begin - BASE_MS)
         reached: list[int] = []
         start: int | None = begin
