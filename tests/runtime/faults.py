@@ -1,0 +1,63 @@
+"""Faults put into a worker by the environment variable FAULT, by replacing methods of the runtime.
+
+produce         every send fails
+calls           sends to the calls changelog fail: the windows before them are written
+commit          everything is written, the commit is refused
+body, drop      the body raises; a chunk vanishes between fetch and fold
+slow            bodies longer than the session time-out
+duplicates      the worker exits with 99 if it sees a duplicate
+wrong-order, nomark   controls: what the order and the marks are for
+"""
+
+import os
+
+from aiokafka.errors import CommitFailedError, KafkaError
+
+from pipeline.runtime.producer import Producer
+from pipeline.runtime.transport import Consumer
+
+FAULT = os.environ.get("FAULT", "")
+REFUSED = {"produce": "", "calls": "calls-changelog", "nomark": "calls-changelog", "wrong-order": "win-changelog"}
+
+send_all = Producer.send_all
+
+
+async def refusing(self, topic, partition, messages):
+    if topic.endswith(REFUSED[FAULT]):
+        raise KafkaError("broker said no")
+    return await send_all(self, topic, partition, messages)
+
+
+async def refused_commit(self, commits):
+    raise CommitFailedError("already rebalanced")
+
+
+if FAULT in REFUSED:
+    Producer.send_all = refusing
+if FAULT == "commit":
+    Consumer.commit_offsets = refused_commit
+
+
+def failing_after(times, function):
+    count = 0
+
+    def failing(value):
+        nonlocal count
+        count += 1
+        if count > times:
+            raise RuntimeError("fold failed")
+        return function(value)
+
+    return failing
+
+
+def dropping_third(offer):
+    seen = 0
+
+    def dropping(chunk):
+        nonlocal seen
+        seen += 1
+        if seen != 3:
+            offer(chunk)
+
+    return dropping

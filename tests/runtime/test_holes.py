@@ -1,0 +1,54 @@
+"""Every case of `holes.py` and the random crashes, against one broker. Cases mostly wait, so several run at a time: the first
+test starts all that were selected, each test waits for its own."""
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.runtime import crash, holes
+from tests.runtime.world import World
+
+AT_A_TIME = 3  # a worker burns a CPU second to start; more at a time would only run into time-outs on two cores
+EVENTS = 40_000
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def world(kafka, tmp_path_factory):
+    world = World(kafka, tmp_path_factory.mktemp("runtime"))
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="module")
+def running(request, world):
+    """case -> future of its run"""
+    selected = [item.callspec.params["case"] for item in request.session.items if item.function is test_hole]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        yield {case: pool.submit(run, case, world) for case in selected}
+        pool.shutdown(cancel_futures=True)
+
+
+def run(case, world):
+    name = case.__name__.replace("_", "-")
+    case(world, name, name + "-ev")
+
+
+@pytest.mark.parametrize("case", holes.CASES, ids=lambda case: case.__name__)
+def test_hole(case, running: dict[object, Future]):
+    running[case].result(180)
+
+
+@pytest.fixture(scope="module")
+def crashes(world):
+    records, *expected = crash.traffic(EVENTS)
+    world.make("crashes", records)
+    return expected
+
+
+@pytest.mark.parametrize("mode", ["mix", "kill"])
+def test_random_crashes(mode, world, crashes):
+    seed = int.from_bytes(os.urandom(4), "big")
+    print(crash.round_of(world, f"crash-{mode}", "crashes", EVENTS, crashes, mode, seed))
