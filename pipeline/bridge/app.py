@@ -5,6 +5,8 @@ It needs no consumer group, no leader topic and no producer of Faust's; the boot
 
 from __future__ import annotations
 
+import logging
+
 import faust
 from faust.app import BootStrategy
 from mode import Service
@@ -19,6 +21,12 @@ class _OnlyServices(BootStrategy):  # type: ignore[misc]  # Faust ships no types
     enable_kafka = False
     enable_web = False
     enable_sensors = False
+
+
+class _Worker(faust.Worker):  # type: ignore[misc]
+    def _setup_spinner_handler(self, logger: logging.Logger, level: int) -> None:  # noqa: ARG002
+        """Faust's spinner hides everything below the command line's --loglevel; here the setting log.level counts."""
+        self.spinner = None
 
 
 class BridgeApp(faust.App):  # type: ignore[misc]
@@ -43,10 +51,11 @@ def _logging() -> dict[str, object]:
 
 app = BridgeApp(
     BRIDGE_APP,
-    broker="kafka://" + settings.load().kafka.bootstrap.replace(",", ";kafka://"),
+    broker=[f"kafka://{broker.strip()}" for broker in settings.load().kafka.bootstrap.split(",")],
     web_enabled=False,
     logging_config=_logging(),
     autodiscover=False,
+    Worker=_Worker,
 )
 
 
