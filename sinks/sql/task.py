@@ -29,6 +29,12 @@ from sinks.sql.writer import Writer
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
 
+GENERATION = "generation"  # names in rs_meta
+LOG_ID = "billing_topic"
+
+LogId = Callable[[], Awaitable[str]]
+"""Gives the id of the topic rs.billing that the records come from."""
+
 PutAside = Callable[[Sequence[Unstorable]], Awaitable[None]]
 """Makes records durable in the quarantine before it returns."""
 
@@ -42,40 +48,48 @@ class SQLStore:
     `trouble`: why nothing can be written at the moment, in words, else None.
     """
 
-    def __init__(self, dialect: Dialect, put_aside: PutAside) -> None:
+    def __init__(self, dialect: Dialect, put_aside: PutAside, log_id: LogId) -> None:
         self.trouble: str | None = None
         self._dialect = dialect
         self._put_aside = put_aside
+        self._log_id = log_id
         self._buffer = Buffer()
         self._writer = Writer(dialect)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql")  # database calls block
         self._stored: dict[TopicPartition, int] = {}
-        self._generation = 0
+        self._generation: int | None = None  # until the store is open
 
     def __len__(self) -> int:
         """Records buffered."""
         return len(self._buffer)
 
-    async def open(self, log_id: str) -> None:
-        """Bring the schema up to date and look whether the store belongs to the log `log_id`. Raises Fatal."""
+    def next_offset(self, tp: TopicPartition) -> int:
+        """Everything below it is in the store, as far as this worker knows."""
+        return self._stored.get(tp, 0)
+
+    async def start(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where to begin reading: the offsets in the store, for partitions that have one. The first time, the schema is
+        brought up to date before. Raises Fatal if it can't be, or if the store belongs to another log."""
+        if self._generation is None:
+            self._generation = await self._open()
+        stored = await self._patiently(self._writer.offsets)
+        self._stored = {tp: stored[tp] for tp in partitions if tp in stored}
+        return dict(self._stored)
+
+    async def _open(self) -> int:
+        """The generation that rows are written in."""
         for name in await self._patiently(migrate, self._dialect):
             log.info("schema script applied", script=name)
         meta = await self._patiently(self._writer.meta)
-        self._generation = int(meta["generation"])
-        known = meta.get("billing_topic")
+        known, log_id = meta.get(LOG_ID), await self._log_id()
         if known is None:
-            await self._patiently(self._writer.add_meta, "billing_topic", log_id)
+            await self._patiently(self._writer.add_meta, LOG_ID, log_id)
         elif known != log_id:
             raise Fatal(
                 f"the store was filled from another log (topic {topics.BILLING} had id {known}, now {log_id}): "
                 "start both afresh (rs up --fresh), or take the --data folder or sinks.database that belongs to this log"
             )
-
-    async def start(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Where to begin reading: the offsets in the store, for partitions that have one."""
-        stored = await self._patiently(self._writer.offsets)
-        self._stored = {tp: stored[tp] for tp in partitions if tp in stored}
-        return dict(self._stored)
+        return int(meta[GENERATION])
 
     def add(self, tp: TopicPartition, records: Sequence[Record]) -> None:
         self._buffer.add(tp, records)
@@ -111,6 +125,7 @@ class SQLStore:
         self._stored.update(batch.positions)
 
     def _bind(self, batch: Batch) -> tuple[list[Bound], list[Unstorable]]:
+        assert self._generation is not None, "cut before start"
         bound, unstorable = [], []
         for entry in batch.entries:
             made = bind(entry, self._generation)

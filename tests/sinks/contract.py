@@ -91,9 +91,12 @@ async def opened(dialect: Any, log: str = LOG) -> AsyncIterator[tuple[SQLStore, 
     async def put_aside(records: Sequence[Unstorable]) -> None:
         aside.extend(records)
 
-    store = SQLStore(dialect, put_aside)
+    async def log_id() -> str:
+        return log
+
+    store = SQLStore(dialect, put_aside, log_id)
     try:
-        await store.open(log)
+        await store.start([])
         yield store, aside
     finally:
         await store.close()
@@ -337,8 +340,11 @@ class StoreContract:
         async def refuse(records: Sequence[Unstorable]) -> None:
             raise NoQuarantine
 
-        store = SQLStore(dialect, refuse)
-        await store.open(LOG)
+        async def log_id() -> str:
+            return LOG
+
+        store = SQLStore(dialect, refuse, log_id)
+        await store.start([])
         store.add(CALLS_0, [call_record(1, mark=5), FakeRecord(1, guid(2).encode(), b"short")])
         with pytest.raises(NoQuarantine):
             await write(store, {CALLS_0: 2})

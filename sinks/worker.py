@@ -1,0 +1,97 @@
+"""The Faust app of the sinks: `faust -A sinks worker --without-web`.
+
+    calls changelog, tenants changelog, rs.events --chunks--> SQLStore --cut--> one transaction, its offsets in it | commit
+
+The store is the only stage of the checkpoint, and its own offsets are the ones that count: a worker begins where the store
+stands. Kafka's committed offsets come after and serve tools that show lag.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from faust.types import TP
+
+from pipeline import logs, topics
+from pipeline.app import make_app
+from pipeline.runtime import Message, Start
+from pipeline.settings import Settings, WrongSettings, load
+from sinks import metrics
+from sinks.sql.binder import SOURCES, Unstorable
+from sinks.sql.dialect import Dialect
+from sinks.sql.sqlite import SQLite
+from sinks.sql.task import SQLStore
+from sinks.topic_id import topic_id
+
+STAGE = "sinks"
+
+
+def dialect_of(settings: Settings) -> Dialect:
+    """The database that the setting sinks.database names. Raises WrongSettings."""
+    file = settings.database_file
+    if file is None:
+        raise WrongSettings(f"setting sinks.database is {settings.sinks.database!r}: a database is named sqlite:///FILE")
+    return SQLite(file)
+
+
+def quarantine_message(record: Unstorable) -> Message:
+    """The record as it was, with the reason and where it came from."""
+    entry, fault = record
+    headers = {
+        "reason": fault.reason,
+        "detail": fault.detail,
+        "stage": STAGE,
+        "source": entry.topic,
+        "partition": str(entry.partition),
+        "offset": str(entry.record.offset),
+    }
+    return Message(entry.record.key, entry.record.value, [(name, text.encode()) for name, text in headers.items()])
+
+
+async def put_aside(records: Sequence[Unstorable]) -> None:
+    by_partition: dict[int, list[Message]] = defaultdict(list)
+    for record in records:
+        by_partition[record.entry.partition].append(quarantine_message(record))
+    for partition, messages in by_partition.items():
+        await app.producer.send_all(topics.SINK_QUARANTINE, partition, messages)
+
+
+async def log_id() -> str:
+    return await topic_id(settings.kafka.bootstrap, topics.BILLING)
+
+
+settings = load()
+logs.setup(STAGE)
+store = SQLStore(dialect_of(settings), put_aside, log_id)
+app = make_app(topics.SINKS_APP, health_port=settings.health.sinks_port)
+source = app.topic(*SOURCES, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=settings.kafka.partitions)
+checkpoint = app.checkpoint(source, [store], interval=settings.sinks.interval, max_events=settings.sinks.max_rows)
+app.check_assigned(checkpoint)
+app.checks["database"] = lambda: store.trouble
+
+
+@app.agent(source)  # type: ignore[untyped-decorator]  # Faust ships no types
+async def store_rows(stream: Any) -> None:
+    async for chunk in checkpoint.chunks(stream):
+        store.add(chunk.tp, chunk.records)
+
+
+@checkpoint.on_assigned
+def show_lag(starts: Mapping[TP, Start]) -> None:
+    for tp in starts:
+        metrics.BEHIND.labels(*tp).set_function(partial(behind, tp))
+
+
+@checkpoint.on_revoked
+def hide_lag(tps: set[TP]) -> None:
+    for tp in tps:
+        metrics.BEHIND.remove(*tp)
+
+
+def behind(tp: TP) -> int:
+    """Offsets between the end of the partition at the last fetch and the store."""
+    end = app.consumer.highwater_of(tp)
+    return max(0, end - store.next_offset(tp)) if end is not None else 0

@@ -1,0 +1,169 @@
+"""The worker as it is started in earnest, against a real Kafka: records in the changelogs become rows, kill -9 notwithstanding."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from pipeline import topics
+from sinks.sql.sqlite import SQLite
+from sinks.topic_id import topic_id
+from tests.conftest import free_port
+from tests.sinks.builders import T0, FakeRecord, bin_record, call_record, event_record, guid, tick_record
+from tests.sinks.contract import select, stored
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 2
+
+pytestmark = pytest.mark.slow
+
+
+async def make_topics(broker: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    names = [topics.BILLING, topics.EVENTS, topics.CALLS_CHANGELOG, topics.TENANTS_CHANGELOG, topics.SINK_QUARANTINE]
+    there = await admin.list_topics()
+    if old := [name for name in names if name in there]:
+        await admin.delete_topics(old)
+        await asyncio.sleep(1)
+    await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+    await admin.close()
+
+
+async def send(broker: str, topic: str, records: list[FakeRecord]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=20)
+    await producer.start()
+    for record in records:
+        partition = topics.partition_of(record.key or b"", PARTITIONS)
+        await producer.send(topic, key=record.key, value=record.value, headers=list(record.headers), partition=partition)
+    await producer.flush()
+    await producer.stop()
+
+
+async def read_all(broker: str, topic: str) -> list[FakeRecord]:
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest")
+    await consumer.start()
+    got = await consumer.getmany(timeout_ms=2000)
+    await consumer.stop()
+    return [FakeRecord(r.offset, r.key, r.value, r.headers) for records in got.values() for r in records]
+
+
+@contextmanager
+def worker(broker: str, data: Path, health_port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The sinks worker; its output goes to data/sinks.log."""
+    environment = {
+        **os.environ,
+        "RS_KAFKA__BOOTSTRAP": broker,
+        "RS_KAFKA__PARTITIONS": str(PARTITIONS),
+        "RS_STACK__DATA": str(data),
+        "RS_HEALTH__SINKS_PORT": str(health_port),
+        "RS_SINKS__INTERVAL": "0.05",
+        "RS_SINKS__MAX_ROWS": "200",  # many small transactions: more moments to be killed in
+    }
+    command = [sys.executable, "-m", "faust", "-A", "sinks", "worker", "--without-web"]
+    with (data / "sinks.log").open("ab") as output, subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def until(true: Callable[[], bool], process: subprocess.Popen[bytes], timeout_s: float = 40) -> None:
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert process.poll() is None, "the worker ended: see sinks.log"
+        assert time.monotonic() < end, "it did not come to pass in time"
+        await asyncio.sleep(0.1)
+
+
+def get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        return str(response.read().decode())
+
+
+def reached(store: SQLite) -> dict[str, int]:
+    """topic -> sum of the stored offsets"""
+    return dict(select(store, "SELECT topic, sum(next_offset) FROM rs_offsets GROUP BY topic")) if store.path.exists() else {}
+
+
+async def feed(broker: str, calls: int, log: list[tuple[int, int]], stop: asyncio.Event) -> None:
+    """Append versions of calls until told to stop: (call, mark) go to `log`. A call has as many sessions as its mark says."""
+    version = 0
+    while not stop.is_set():
+        version += 1
+        turn = [(n, version * 10 + n % 7) for n in range(calls)]
+        turn += [(n, 5) for n in range(0, calls, 3)]  # what a frozen worker appends behind newer values
+        await send(broker, topics.CALLS_CHANGELOG, [call_record(n, mark, sessions=1 + mark % 3) for n, mark in turn])
+        log += turn
+        await asyncio.sleep(0.05)
+
+
+async def test_kill_9_of_the_worker(kafka: str, tmp_path: Path) -> None:
+    await make_topics(kafka)
+    store, port, calls = SQLite(tmp_path / "reporting.sqlite3"), free_port(), 40
+    log: list[tuple[int, int]] = []
+    enough = asyncio.Event()
+    feeding = asyncio.create_task(feed(kafka, calls, log, enough))
+    await send(kafka, topics.TENANTS_CHANGELOG, [bin_record(102, T0, 7), tick_record(0, 8)])
+    await send(kafka, topics.EVENTS, [event_record(1, seq, billing_offset=seq) for seq in range(50)])
+    for turn in range(3):
+        before = reached(store).get(topics.CALLS_CHANGELOG, 0)
+        with worker(kafka, tmp_path, port) as process:
+            await until(lambda before=before: reached(store).get(topics.CALLS_CHANGELOG, 0) > before, process)
+            await asyncio.sleep(0.05 * turn)
+            process.send_signal(signal.SIGKILL)
+    enough.set()
+    await feeding
+    tombstones = [FakeRecord(0, guid(n).encode(), None) for n in range(10)]
+    bad = FakeRecord(0, guid(9999).encode(), b"short")
+    await send(kafka, topics.CALLS_CHANGELOG, [*tombstones, bad])
+
+    with worker(kafka, tmp_path, port) as process:
+        expected = {topics.CALLS_CHANGELOG: len(log) + 11, topics.TENANTS_CHANGELOG: 2, topics.EVENTS: 50}
+        await until(lambda: reached(store) == expected, process)
+        assert '"ready": true' in get(port, "/health/ready")
+        figures = get(port, "/metrics")
+        assert "rs_sink_transactions_total" in figures
+        assert f'rs_sink_behind{{partition="0",topic="{topics.CALLS_CHANGELOG}"}} 0.0' in figures
+        process.terminate()
+        assert process.wait(20) == 0
+
+    rows = stored(store)
+    highest = {n: max(mark for m, mark in log if m == n) for n in range(calls)}
+    assert {call[1]: call[-1] for call in rows["calls"]} == {guid(n): mark for n, mark in highest.items()}
+    assert {call[0] for call in rows["calls"]} == {0, 1}
+    assert len(rows["sessions"]) == sum(1 + mark % 3 for mark in highest.values())
+    assert {name: len(rows[name]) for name in ("bins", "freshness", "session_events")} == {"bins": 1, "freshness": 1, "session_events": 50}
+    (aside,) = await read_all(kafka, topics.SINK_QUARANTINE)
+    assert (aside.key, aside.value) == (bad.key, bad.value)
+    assert dict(aside.headers)["reason"] == b"not_decodable"
+
+
+async def test_a_log_made_anew_stops_the_worker_with_the_step_to_take(kafka: str, tmp_path: Path) -> None:
+    store, port = SQLite(tmp_path / "reporting.sqlite3"), free_port()
+    await make_topics(kafka)
+    first = await topic_id(kafka, topics.BILLING)
+    await send(kafka, topics.CALLS_CHANGELOG, [call_record(1, mark=1)])
+    with worker(kafka, tmp_path, port) as process:
+        await until(lambda: reached(store).get(topics.CALLS_CHANGELOG) == 1, process)
+    await make_topics(kafka)
+    assert await topic_id(kafka, topics.BILLING) != first
+    await send(kafka, topics.CALLS_CHANGELOG, [call_record(2, mark=1)])
+    with worker(kafka, tmp_path, port) as process:
+        assert await asyncio.to_thread(process.wait, 40) != 0
+    assert "rs up --fresh" in (tmp_path / "sinks.log").read_text()
+    assert [call[1] for call in stored(store)["calls"]] == [guid(1)]
