@@ -51,4 +51,4 @@ def crashes(world):
 @pytest.mark.parametrize("mode", ["mix", "kill"])
 def test_random_crashes(mode, world, crashes):
     seed = int.from_bytes(os.urandom(4), "big")
-    print(crash.round_of(world, f"crash-{mode}", "crashes", EVENTS, crashes, mode, seed))
+    crash.round_of(world, f"crash-{mode}", "crashes", EVENTS, crashes, mode, seed)
