@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pipeline.posting import PostingError
@@ -42,9 +43,8 @@ def failures_in_one_line() -> Iterator[None]:
 
 def progress(*more: ProgressColumn, counts: bool = False) -> Progress:
     """A progress bar on stderr: stdout belongs to the command's answer."""
-    from rich.console import Console
-
+    console = Console(stderr=True)
     columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()]
     if counts:
         columns.append(MofNCompleteColumn())
-    return Progress(*columns, *more, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    return Progress(*columns, *more, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)

@@ -28,14 +28,14 @@ class Reader(stomp.ConnectionListener):
             self.complete.set()
 
 
-def read_queue(port: int, queue: str, expected: set[str]) -> Reader:
-    """Everything in the queue, once all expected bodies were seen."""
+def read_queue(port: int, queue: str, expected: set[str], timeout_s: float = 20) -> Reader:
+    """Everything in the queue, once all expected bodies were seen or the time is over."""
     reader = Reader(expected)
     link = stomp.Connection12([("127.0.0.1", port)])
     link.set_listener("reader", reader)
     link.connect(wait=True)
     link.subscribe(queue, id="1", ack="auto")
-    reader.complete.wait(20)
+    reader.complete.wait(timeout_s)
     link.disconnect()
     return reader
 
