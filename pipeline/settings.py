@@ -88,6 +88,7 @@ class Reports(Section):
     port: Port = 8080
     time_zone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="IANA zone in which DAY, WEEK and MONTH begin")
     page_size: int = Field(100, ge=1, le=1000)
+    assets: Path = Field(Path(".rs/assets"), description="browser assets of the pages: WebJars, unpacked as NAME/...")
 
 
 class Health(Section):

@@ -1,0 +1,183 @@
+"""Figures as JSON: arrivals and bins, usage now, freshness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from sqlite3 import Connection
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from agents.bins import end_of
+from reports import asking
+from reports import parameters as p
+from reports.api.question import Json, Question, documented, pages_of
+from reports.formats import instant
+from reports.parameters import Reader
+from reports.queries import bins as queries
+from reports.queries import live
+from reports.queries.bins import Bin, BinFilter
+from reports.queries.calls import Names
+from reports.queries.paging import Page
+from reports.usage import Count, Usage, as_of, running_sessions, usage
+
+router = APIRouter()
+MISSING = "bins without any figure are left out and read as zeros"
+USAGE_LACKS = "peak, limits and var-stats are not kept yet"
+
+
+def read_bins(connection: Connection, wanted: BinFilter, page: Page) -> tuple[tuple[Bin, ...], Json | None]:
+    rows = queries.bins(connection, wanted, page.size, (page.number - 1) * page.size)
+    return rows, pages_of(page, queries.count_bins(connection, wanted), None)
+
+
+def page_of_bins(reader: Reader) -> Page:
+    """Bins are paged by number: bins that are past don't move."""
+    return Page(reader.one(p.PAGE_SIZE) or p.MAX_PAGE_SIZE, reader.one(p.PAGE) or 1)
+
+
+def split(values: dict[str, int]) -> list[Json]:
+    return [{"type": name, "count": n} for name, n in values.items()]
+
+
+def value_of(dimension: str, value: str, names: Names) -> Json:
+    if dimension == "component_type":
+        return {}
+    if dimension == "dn":
+        return {"dn": value}
+    known = {"tenant": names.tenants, "tenant-own": names.tenants, "app": names.apps}.get(dimension, {})
+    return {"id": int(value), "name": known.get(int(value))}
+
+
+@router.get(
+    "/operations/arrivals/{comp}",
+    openapi_extra=documented(*asking.ARRIVALS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)),
+    tags=["operations"],
+)
+def arrivals(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"]) -> Response:
+    """Sessions that started in each bin, by call type. Every value asked for has rows of its own; a tenant's include its descendants."""
+    question = Question.of(request)
+    reader, site = question.reader, question.site
+    wanted, page = asking.arrivals(reader, comp, site.clock()), page_of_bins(reader)
+    reader.check()
+    normalise(reader, wanted)
+    with site.store.reading() as connection:
+        rows, pages = read_bins(connection, wanted, page)
+        names = site.names(connection)
+        found = [
+            {
+                **value_of(wanted.dimension, row.value, names),
+                "start": instant(row.start, site.zone),
+                "end": instant(end_of(wanted.granularity, row.start, site.zone), site.zone),
+                "count": row.arrivals,
+                "calls": split(row.arrivals_by),
+            }
+            for row in rows
+        ]
+        return question.answer(connection, "arrivals", found, pages=pages, note=MISSING)
+
+
+@router.get("/bins", openapi_extra=documented(*asking.BINS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)), tags=["operations"])
+def bins(request: Request) -> Response:
+    """All figures of the bins of a dimension: arrivals, completed, in progress at the bin's end, durations of completed sessions in ms."""
+    question = Question.of(request)
+    reader, site = question.reader, question.site
+    wanted, page = asking.bins(reader, site.clock()), page_of_bins(reader)
+    reader.check()
+    normalise(reader, wanted)
+    with site.store.reading() as connection:
+        rows, pages = read_bins(connection, wanted, page)
+        names = site.names(connection)
+        found = [{**value_of(wanted.dimension, row.value, names), **figures(row, wanted, site.zone)} for row in rows]
+        return question.answer(connection, "bins", found, pages=pages, note=MISSING)
+
+
+def figures(row: Bin, wanted: BinFilter, zone: ZoneInfo) -> Json:
+    return {
+        "start": instant(row.start, zone),
+        "end": instant(end_of(wanted.granularity, row.start, zone), zone),
+        "arrivals": {"count": row.arrivals, "calls": split(row.arrivals_by)},
+        "completed": {"count": row.completed, "end-states": split(row.completed_by)},
+        "in-progress": {"count": row.in_progress, "calls": split(row.in_progress_by)},
+        "duration-ms": {
+            "n": row.durations.n,
+            "sum": row.durations.total,
+            "avg": row.durations.average,
+            "std-dev": row.durations.deviation,
+            "min": row.durations.low,
+            "max": row.durations.high,
+        },
+    }
+
+
+def normalise(reader: Reader, wanted: BinFilter) -> None:
+    """Say in the manifest which bins the range became."""
+    for name, ts in (("from", wanted.start), ("to", wanted.end)):
+        reader.normalised[name] = instant(ts, reader.zone) or ""
+
+
+@router.get("/RT/tenants/usage", openapi_extra=documented(p.TENANT_ID, p.OWN, p.COMP), tags=["usage"])
+def tenants_usage(request: Request) -> Response:
+    """Calls in progress and arrivals of this hour and today by tenant, with its descendants; as RM (or `comp`) sees them."""
+    question = Question.of(request)
+    reader = question.reader
+    wanted = {str(tenant) for tenant in reader.many(p.TENANT_ID)}
+    own, comp = reader.one(p.OWN) or False, reader.one(p.COMP) or "RM"
+    reader.check()
+    return usage_of(question, "tenant-own" if own else "tenant", [comp], wanted)
+
+
+@router.get("/RT/components/usage", openapi_extra=documented(p.COMP_ID, p.COMP), tags=["usage"])
+def components_usage(request: Request) -> Response:
+    """Sessions in progress and arrivals of this hour and today by component."""
+    question = Question.of(request)
+    wanted = {str(comp_id) for comp_id in question.reader.many(p.COMP_ID)}
+    comp = question.reader.one(p.COMP)
+    question.reader.check()
+    return usage_of(question, "component", [comp] if comp else p.COMPONENTS, wanted)
+
+
+def usage_of(question: Question, dimension: str, comps: Iterable[str], wanted: set[str]) -> Response:
+    site = question.site
+    with site.store.reading() as connection:
+        moment = as_of(live.freshness(connection), site.clock())
+        running = running_sessions(connection, moment)
+        names = site.names(connection)
+        rows = [
+            usage_row(row, dimension, names, instant(moment.at, site.zone))
+            for comp in comps
+            for row in usage(connection, comp, dimension, moment, site.zone, running)
+            if not wanted or row.value in wanted
+        ]
+        note = USAGE_LACKS + ("; the store holds old calls only: now is the last of them" if moment.historic else "")
+        return question.answer(connection, "usage", rows, note=note)
+
+
+def usage_row(row: Usage, dimension: str, names: Names, at: str | None) -> Json:
+    is_tenant = dimension.startswith("tenant")
+    name = names.tenants.get(int(row.value)) if is_tenant else None
+    href = f"/ems-rs/RT/tenants/usage?tenant-id={row.value}" if is_tenant else f"/ems-rs/RT/components/usage?comp-id={row.value}"
+    return {
+        "object": {"href": href, "id": int(row.value), "name": name, "type": row.comp},
+        "calls": {
+            "in-progress": counted(row.in_progress),
+            "arrived": {"last-updated": at, "this-hour": counted(row.this_hour), "today": counted(row.today)},
+        },
+    }
+
+
+def counted(count: Count) -> Json:
+    return {"count": count.total, "calls": split(count.by)}
+
+
+@router.get("/freshness", tags=["health"])
+def freshness(request: Request) -> Response:
+    """How far the figures have come. `folded_to`: receipt time up to which every stored message is in them; `stream`: time of the calls."""
+    question = Question.of(request)
+    with question.site.store.reading() as connection:
+        found = live.freshness(connection)
+        content = {name: instant(value, question.site.zone) for name, value in asdict(found).items()}
+        return question.answer(connection, "freshness", content)

@@ -1,0 +1,248 @@
+"""Parameters of a request: read, checked and normalised, all faults at once (contract, reports section 3).
+
+Values are strings in, typed values out. An empty value counts as absent, as an empty field of a form is sent so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+from reports.exceptions import Fault, Malformed
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+MAX_PAGE_SIZE = 1000
+MAX_DBID = 2_147_483_647
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A text to be met exactly, or as a prefix."""
+
+    text: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DigitRange:
+    """DNs of digits of one length, both bounds included (rule X12)."""
+
+    low: str
+    high: str
+
+
+Dn = Match | DigitRange
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T_co]):
+    """`read` raises ValueError; `allowed` says in words what it takes."""
+
+    name: str
+    allowed: str
+    read: Callable[[str, ZoneInfo], T_co]
+    repeatable: bool = False
+
+
+class Reader:
+    """Takes the parameters of one request one by one and remembers what was recognised and what was wrong."""
+
+    def __init__(self, query: str, zone: ZoneInfo) -> None:
+        self.given = parse_qsl(query, keep_blank_values=True)
+        self.zone = zone
+        self.recognised: list[str] = []
+        self.normalised: dict[str, str | list[str]] = {}
+        self.faults: list[Fault] = []
+
+    def many(self, parameter: Parameter[T]) -> tuple[T, ...]:
+        """Every value of a repeatable parameter, each once, in the order given."""
+        texts = self._texts(parameter.name)
+        values: list[T] = []
+        for text in texts:
+            try:
+                value = parameter.read(text, self.zone)
+            except ValueError:
+                self.fault(parameter, text)
+            else:
+                values.append(value) if value not in values else None
+        if values:
+            shown = list(dict.fromkeys(texts))
+            self.normalised[parameter.name] = shown if parameter.repeatable else shown[-1]
+        return tuple(values)
+
+    def one(self, parameter: Parameter[T]) -> T | None:
+        values = self.many(parameter)
+        if len(values) > 1:
+            self.fault(parameter, ", ".join(self._texts(parameter.name)), "one value only")
+        return values[0] if values else None
+
+    def required(self, parameter: Parameter[T], fallback: T) -> T:
+        """The value; where there is none or a wrong one a fault is noted and `fallback` given, so that reading goes on."""
+        value = self.one(parameter)
+        if value is None and not self._texts(parameter.name):
+            self.fault(parameter, "")
+        return fallback if value is None else value
+
+    def exclusive(self, *parameters: Parameter[object]) -> None:
+        """At most one of these may be given."""
+        given = [parameter for parameter in parameters if self._texts(parameter.name)]
+        for parameter in given[1:]:
+            others = " and ".join(other.name for other in given if other is not parameter)
+            self.fault(parameter, ", ".join(self._texts(parameter.name)), f"not together with {others}")
+
+    def fault(self, parameter: Parameter[object], value: str, allowed: str | None = None) -> None:
+        self.faults.append(Fault(parameter.name, value, allowed or parameter.allowed))
+
+    def check(self) -> None:
+        """Raises Malformed with every fault found so far."""
+        if self.faults:
+            raise Malformed(tuple(self.faults))
+
+    def _texts(self, name: str) -> list[str]:
+        if name not in self.recognised:
+            self.recognised.append(name)
+        return [value for key, value in self.given if key == name and value != ""]
+
+
+def _dbid(text: str, _: ZoneInfo) -> int:
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= MAX_DBID:
+        raise ValueError(text)
+    return int(text)
+
+
+def _flag(text: str, _: ZoneInfo) -> bool:
+    return {"true": True, "false": False}[text] if text in ("true", "false") else _refuse(text)
+
+
+def _refuse(text: str) -> bool:
+    raise ValueError(text)
+
+
+def _whole(low: int, high: int) -> Callable[[str, ZoneInfo], int]:
+    def read(text: str, _: ZoneInfo) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(text)
+        return int(text)
+
+    return read
+
+
+def _match(text: str, _: ZoneInfo) -> Match:
+    """A trailing `*` always means prefix, a literal one is written `\\*` (rule X12)."""
+    if text.endswith("\\*"):
+        return Match(text[:-2] + "*")
+    return Match(text[:-1], prefix=True) if text.endswith("*") else Match(text)
+
+
+def _dn(text: str, zone: ZoneInfo) -> Dn:
+    if bounds := re.fullmatch(r"([0-9]+)-([0-9]+)", text):
+        low, high = bounds.groups()
+        if len(low) != len(high) or low > high:
+            raise ValueError(text)
+        return DigitRange(low, high)
+    if not re.fullmatch(r"[0-9+*#]*(\\\*)?", text):
+        raise ValueError(text)
+    return _match(text, zone)
+
+
+HEX_GUID = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
+
+
+def _guid(text: str, zone: ZoneInfo) -> Match:
+    match = _match(text.partition(";")[0].strip().upper(), zone)
+    if not re.fullmatch(r"[0-9A-F-]{1,36}" if match.prefix else HEX_GUID, match.text):
+        raise ValueError(text)
+    return match
+
+
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(\.\d{1,3})?(Z|[ +-]\d\d:?\d\d)?")
+
+
+def _date_time(text: str, zone: ZoneInfo) -> int:
+    found = MOMENT.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    minute, second, fraction, offset = found.groups()
+    # A plus sign that was not escaped in the query arrives as a blank.
+    offset = {None: "", "Z": "+00:00"}.get(offset, (offset or "").replace(" ", "+"))
+    moment = datetime.fromisoformat(f"{minute}{second or ':00'}{(fraction or '.0')[1:].ljust(3, '0').join(('.', ''))}{offset}")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    try:
+        return round(moment.timestamp() * 1000)
+    except OverflowError as exc:
+        raise ValueError(text) from exc
+
+
+def _choice(*values: str) -> Callable[[str, ZoneInfo], str]:
+    def read(text: str, _: ZoneInfo) -> str:
+        if text not in values:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _text(text: str, _: ZoneInfo) -> str:
+    return text
+
+
+def choice(name: str, values: Sequence[str], *, repeatable: bool = False) -> Parameter[str]:
+    return Parameter(name, "one of " + ", ".join(values), _choice(*values), repeatable)
+
+
+def moment(name: str) -> Parameter[int]:
+    """ms UTC"""
+    return Parameter(name, "YYYY-MM-DDTHH:mm:ss[.SSS][zone], zone Z or +/-HH:MM; without zone the reporting time zone", _date_time)
+
+
+def dbid(name: str, *, repeatable: bool = True) -> Parameter[int]:
+    return Parameter(name, f"a DBID, 1 to {MAX_DBID}", _dbid, repeatable)
+
+
+def uri(name: str) -> Parameter[Match]:
+    return Parameter(name, "a URI; a trailing * means prefix, a literal one is written \\*", _match, repeatable=True)
+
+
+def flag(name: str) -> Parameter[bool]:
+    return Parameter(name, "true or false", _flag)
+
+
+COMPONENTS = ("RM", "MCP", "CCP", "CTIC", "PSTNC", "SSG", "EXT")
+GRANULARITIES = ("FIVE_MINUTES", "HOUR", "DAY")
+DIMENSIONS = ("component_type", "component", "tenant", "tenant-own", "app", "dn")
+END_STATES = ("USER_END", "APPLICATION_END", "SYSTEM_ERROR", "REJECTED", "UNKNOWN", "TIMED_OUT")
+CALL_TYPES = ("INBOUND", "OUTBOUND", "BRIDGED", "NEWCALL", "EXTERNAL", "CREATECCXML", "UNKNOWN")
+RESULTS = ("SUCCESS", "FAILED", "UNKNOWN")
+
+APP_ID = dbid("app-id")
+TENANT_ID = dbid("tenant-id")
+COMP_ID = dbid("comp-id")
+OWN = flag("own")
+DN: Parameter[Dn] = Parameter(
+    "dn", "a DN of digits, +, * and #, a prefix 800*, or a range 300-400 of two bounds of one length", _dn, repeatable=True
+)
+GUID = Parameter("guid", "a GVP GUID, 8-4-4-4-12 hex digits, or its beginning followed by *", _guid)
+NUMBER = Parameter("number", "a DN or the number in a remote URI; a trailing * means prefix", _match)
+REMOTE_URI = uri("remote-uri")
+LOCAL_URI = uri("local-uri")
+STARTED_FROM, STARTED_TO = moment("started-from"), moment("started-to")
+ENDED_FROM, ENDED_TO = moment("ended-from"), moment("ended-to")
+FROM, TO = moment("from"), moment("to")
+GRANULARITY = choice("granularity", GRANULARITIES)
+COMP = choice("comp", COMPONENTS)
+DIMENSION = choice("dimension", DIMENSIONS)
+VALUE: Parameter[str] = Parameter("value", "a DBID or DN; empty for component_type", _text, repeatable=True)
+RESULT = choice("result", RESULTS, repeatable=True)
+END_STATE = choice("end-state", END_STATES, repeatable=True)
+CALL_TYPE = choice("call-type", CALL_TYPES, repeatable=True)
+STATE = choice("state", ("in-progress", "finished"))
+PAGE = Parameter("page", "a page number from 1", _whole(1, 999_999))
+PAGE_SIZE = Parameter("page-size", f"1 to {MAX_PAGE_SIZE}", _whole(1, MAX_PAGE_SIZE))
+CURSOR: Parameter[str] = Parameter("cursor", "a next-cursor of an earlier answer to the same request", _text)

@@ -1,0 +1,111 @@
+"""Pages of a list that runs from the newest to the oldest.
+
+A cursor names the last row that was given, so rows that arrive meanwhile, which are newer, move nothing. Rows of unknown
+start come last.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from sqlite3 import Connection, Row
+from typing import Generic, TypeVar
+
+import msgspec
+
+from reports.queries.where import Argument, Where
+
+R = TypeVar("R")
+
+
+class Cursor(msgspec.Struct, array_like=True, frozen=True):
+    """The key of a row: start, null if unknown, then the columns that make it unique."""
+
+    start: int | None
+    rest: tuple[int | str, ...]
+
+    def pack(self) -> str:
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @staticmethod
+    def unpack(text: str, columns: int) -> Cursor:
+        """Raises ValueError if it is not a cursor over this many unique columns."""
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            cursor = msgspec.json.decode(raw, type=Cursor)
+        except (binascii.Error, msgspec.DecodeError, UnicodeError) as exc:
+            raise ValueError(text) from exc
+        if len(cursor.rest) != columns or any(isinstance(part, int) and abs(part) >= 2**63 for part in (cursor.start or 0, *cursor.rest)):
+            raise ValueError(text)
+        return cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: either the rows behind `after`, or page `number` from 1."""
+
+    size: int
+    number: int = 1
+    after: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[R]):
+    """`next`: the cursor of the page behind this one, if there is one. `total`: rows of all pages; not counted behind a cursor."""
+
+    rows: tuple[R, ...]
+    next: Cursor | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[R]):
+    """A table to page through: newest `start_ts` first, then by the `unique` columns."""
+
+    table: str
+    columns: str
+    unique: tuple[str, ...]
+    make: Callable[[Row], R]
+
+    def cursor_of(self, row: Row) -> Cursor:
+        return Cursor(row["start_ts"], tuple(row[name] for name in self.unique))
+
+    def read(self, connection: Connection, where: Where, page: Page) -> Listing[R]:
+        known = self._rows(connection, where, page.after, page.size + 1, (page.number - 1) * page.size)
+        more = len(known) > page.size
+        rows = known[: page.size]
+        total = None
+        if page.after is None:
+            total = connection.execute(f"SELECT count(*) FROM {self.table} WHERE {where}", where.arguments).fetchone()[0]  # noqa: S608
+        return Listing(tuple(self.make(row) for row in rows), self.cursor_of(rows[-1]) if more else None, total)
+
+    def _rows(self, connection: Connection, where: Where, after: Cursor | None, limit: int, offset: int) -> Sequence[Row]:
+        """Two walks instead of one OR, so that each can use the index by start: first the known starts, then the unknown ones."""
+        unique = ", ".join(self.unique)
+        marks = ", ".join("?" * len(self.unique))
+        rows: list[Row] = []
+        if after is None or after.start is not None:
+            condition, arguments = "start_ts IS NOT NULL", list[Argument]()
+            if after is not None:
+                condition = f"start_ts <= ? AND (start_ts < ? OR ({unique}) > ({marks}))"
+                arguments = [after.start, after.start, *after.rest]
+            rows = self._walk(connection, where, condition, arguments, f"start_ts DESC, {unique}", limit, offset)
+        if len(rows) == limit:
+            return rows
+        condition, arguments = "start_ts IS NULL", []
+        if after is not None and after.start is None:
+            condition, arguments = f"start_ts IS NULL AND ({unique}) > ({marks})", list(after.rest)
+        if offset and not rows:
+            sql = f"SELECT count(*) FROM {self.table} WHERE start_ts IS NOT NULL AND {where}"  # noqa: S608 - names are ours, values are bound
+            offset -= connection.execute(sql, where.arguments).fetchone()[0]
+        elif rows:
+            offset = 0
+        return rows + self._walk(connection, where, condition, arguments, unique, limit - len(rows), offset)
+
+    def _walk(
+        self, connection: Connection, where: Where, condition: str, arguments: list[Argument], order: str, limit: int, offset: int
+    ) -> list[Row]:
+        sql = f"SELECT {self.columns} FROM {self.table} WHERE {condition} AND {where} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608
+        return connection.execute(sql, [*arguments, *where.arguments, limit, offset]).fetchall()

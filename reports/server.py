@@ -1,0 +1,90 @@
+"""The app: JSON under /ems-rs, the pages at /, probes under /health, browser assets under /assets and /static."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.settings import Settings
+from reports import VERSION, api, pages, problems
+from reports.exceptions import StoreUnavailable
+from reports.queries import live
+from reports.site import Site, site_of
+from reports.store import Store, database_path
+
+ROOM = Path(__file__).parent
+
+# No request leaves the machine, no script or style stands in a page: what callers put into names and numbers stays text.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+NOT_KEPT = (b"cache-control", b"no-store")  # calls and numbers of callers do not belong into caches
+KEPT = (b"cache-control", b"no-cache")  # asked for again, answered 304: a new version shows at once
+
+
+class Headers:
+    """Adds the headers of protection to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        kept = scope["path"].startswith(("/assets/", "/static/"))
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS, KEPT if kept else NOT_KEPT]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def app_of(site: Site, assets: Path) -> FastAPI:
+    """`assets`: the unpacked WebJars, NAME/... (setting reports.assets)."""
+    app = FastAPI(title="Reporting Server", version=VERSION, openapi_url="/ems-rs/openapi.json", docs_url=None, redoc_url=None)
+    app.state.site = site
+    app.add_middleware(Headers)
+    app.mount("/assets", StaticFiles(directory=assets, check_dir=False), name="assets")
+    app.mount("/static", StaticFiles(directory=ROOM / "static"), name="static")
+    app.add_api_route("/health/live", is_live, tags=["health"])
+    app.add_api_route("/health/ready", is_ready, tags=["health"])
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    problems.install(app)
+    return app
+
+
+def make(settings: Settings) -> FastAPI:
+    """Raises ValueError if the settings name a store that reports cannot read."""
+    site = Site(Store(database_path(settings)), ZoneInfo(settings.reports.time_zone), settings.reports.page_size)
+    return app_of(site, settings.reports.assets)
+
+
+async def is_live() -> JSONResponse:
+    return JSONResponse({"live": True})
+
+
+def is_ready(request: Request) -> JSONResponse:
+    reasons: dict[str, str] = {}
+    try:
+        with site_of(request).store.reading() as connection:
+            live.has_calls(connection)
+    except StoreUnavailable as exc:
+        reasons["store"] = exc.detail
+    return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)

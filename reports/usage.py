@@ -1,0 +1,162 @@
+"""Usage now: what is in progress and what has arrived this hour and today, by tenant, IVR profile and component.
+
+"Now" is the wall clock, hour and day those of the reporting time zone. A store of old calls has its own now: the last of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from sqlite3 import Connection
+from zoneinfo import ZoneInfo
+
+from agents.bins import BASE, BASE_MS, DAY, HOUR, end_of, start_of
+from reports.parameters import COMPONENTS
+from reports.queries import bins, live
+from reports.queries.bins import Bin, BinFilter
+from reports.queries.live import Freshness, InProgress
+
+HISTORY_AFTER_MS = 86_400_000
+SPARK_BINS = 24  # two hours
+LEADING = ("RM", "EXT", "MCP", "CCP", "CTIC", "PSTNC", "SSG")  # whose sessions stand for calls: the first of these that has any
+assert set(LEADING) == set(COMPONENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """The instant that figures of now speak of. `historic`: the store holds old calls only."""
+
+    at: int
+    historic: bool
+
+
+def as_of(freshness: Freshness, wall: int) -> AsOf:
+    if freshness.clock is not None and freshness.clock < wall - HISTORY_AFTER_MS:
+        return AsOf(freshness.stream or freshness.clock, historic=True)
+    return AsOf(wall, historic=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number and its split, the biggest part first."""
+
+    total: int
+    by: dict[str, int]
+
+
+def count(split: Mapping[str, int]) -> Count:
+    parts = sorted(((name, n) for name, n in split.items() if n), key=lambda part: (-part[1], part[0]))
+    return Count(sum(split.values()), dict(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One tenant, profile or component. `recent`: arrivals of the last base bins, the running one last."""
+
+    comp: str
+    value: str
+    in_progress: Count
+    this_hour: Count
+    today: Count
+    recent: tuple[int, ...]
+
+
+def usage(
+    connection: Connection, comp: str, dimension: str, moment: AsOf, zone: ZoneInfo, running: Iterable[InProgress]
+) -> tuple[Usage, ...]:
+    """Every value that has sessions in progress or arrivals today, the busiest of today first. `running`: sessions in progress."""
+    at = moment.at
+    now = _split(comp, dimension, running)
+    hour = _arrivals(connection, comp, dimension, HOUR, at, zone)
+    today = _arrivals(connection, comp, dimension, DAY, at, zone)
+    recent = _recent(connection, comp, dimension, at)
+    found = [
+        Usage(
+            comp,
+            value,
+            count(now.get(value, {})),
+            count(hour.get(value, {})),
+            count(today.get(value, {})),
+            recent.get(value, (0,) * SPARK_BINS),
+        )
+        for value in {*now, *hour, *today}
+    ]
+    return tuple(sorted(found, key=lambda row: (-row.today.total, -row.in_progress.total, len(row.value), row.value)))
+
+
+def bin_now(connection: Connection, comp: str, granularity: str, at: int, zone: ZoneInfo) -> Bin:
+    """The running bin of all sessions of a component type; zeros where there is no row."""
+    start = start_of(granularity, at, zone)
+    rows = bins.bins(connection, BinFilter(comp, "component_type", granularity, start, start + 1))
+    return rows[0] if rows else Bin("", start)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Bins of one value without gaps, rows that are missing as zeros."""
+
+    granularity: str
+    bins: tuple[Bin, ...]
+
+
+def series(connection: Connection, wanted: BinFilter, zone: ZoneInfo) -> Series:
+    """`wanted` names one value; its start and end lie on boundaries of bins."""
+    rows = {row.start: row for row in bins.bins(connection, wanted)}
+    value = wanted.values[0] if wanted.values else ""
+    at, filled = wanted.start, list[Bin]()
+    while at < wanted.end:
+        filled.append(rows.get(at) or Bin(value, at))
+        at = end_of(wanted.granularity, at, zone)
+    return Series(wanted.granularity, tuple(filled))
+
+
+def leading(present: Sequence[str]) -> str:
+    return next((comp for comp in LEADING if comp in present), LEADING[0])
+
+
+def present(connection: Connection, running: Iterable[InProgress]) -> tuple[str, ...]:
+    """Component types that have figures, the leading one first."""
+    found = {*bins.component_types(connection), *(row.comp for row in running)}
+    return tuple(comp for comp in LEADING if comp in found)
+
+
+def running_sessions(connection: Connection, moment: AsOf) -> tuple[InProgress, ...]:
+    return live.sessions_in_progress(connection, moment.at)
+
+
+def _split(comp: str, dimension: str, running: Iterable[InProgress]) -> dict[str, Counter[str]]:
+    """value -> call type -> sessions in progress; a tenant's with those of its descendants (rule B7)."""
+    found: dict[str, Counter[str]] = {}
+    for row in running:
+        if row.comp == comp:
+            for value in _values(row, dimension):
+                found.setdefault(str(value), Counter())[row.call_type] += row.n
+    return found
+
+
+def _values(row: InProgress, dimension: str) -> Sequence[int]:
+    match dimension:
+        case "component":
+            return [row.comp_id]
+        case "app":
+            return [] if row.app_id is None else [row.app_id]
+        case "tenant-own":
+            return row.tenant_path[-1:]
+        case _:
+            return row.tenant_path
+
+
+def _arrivals(connection: Connection, comp: str, dimension: str, granularity: str, at: int, zone: ZoneInfo) -> dict[str, dict[str, int]]:
+    start = start_of(granularity, at, zone)
+    wanted = BinFilter(comp, dimension, granularity, start, start + 1)
+    return {row.value: row.arrivals_by for row in bins.bins(connection, wanted) if row.arrivals}
+
+
+def _recent(connection: Connection, comp: str, dimension: str, at: int) -> dict[str, tuple[int, ...]]:
+    end = at - at % BASE_MS + BASE_MS
+    start = end - SPARK_BINS * BASE_MS
+    found: dict[str, list[int]] = {}
+    for row in bins.bins(connection, BinFilter(comp, dimension, BASE, start, end)):
+        found.setdefault(row.value, [0] * SPARK_BINS)[(row.start - start) // BASE_MS] = row.arrivals
+    return {value: tuple(numbers) for value, numbers in found.items()}
