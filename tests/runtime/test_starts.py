@@ -31,12 +31,12 @@ def test_records_that_are_gone_are_an_error_with_the_step_to_take():
         RecordsGone, match=r"in\[0\] should go on at offset 5 .committed by group group.*first record is 6.*--to-earliest --execute$"
     ):
         find(committed=(5, ""), first=6)
-    with pytest.raises(RecordsGone, match="kept by a stage.*and move the offset that the stage keeps$"):
+    with pytest.raises(RecordsGone, match=r"kept by a stage.*and move the offset that the stage keeps$"):
         find(own=5, first=6)
 
 
 def test_an_offset_beyond_the_end_is_another_topic():
-    with pytest.raises(RecordsGone, match="at offset 101 .*ends at 100: the topic was deleted and made again"):
+    with pytest.raises(RecordsGone, match=r"at offset 101 .*ends at 100: the topic was deleted and made again"):
         find(committed=(101, ""))
 
 

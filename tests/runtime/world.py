@@ -180,9 +180,10 @@ class World:
 
     def start(self, app, topic, module="tests.runtime.job", name="", **env):
         log = (self.home / f"log-{app}{name}").open("ab")
+        level = env.get("LOGLEVEL", os.environ.get("LOGLEVEL", "warn"))
         settings = {"BROKER": self.broker, "TOPIC": topic, "APP": app, "DATADIR": str(self.home / f"data-{app}{name}"), **env}
         worker = subprocess.Popen(
-            [sys.executable, "-m", "faust", "-A", module, "worker", "--without-web", "-l", os.environ.get("LOGLEVEL", "warn")],
+            [sys.executable, "-m", "faust", "-A", module, "worker", "--without-web", "-l", level],
             cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **settings},
         )  # fmt: skip
         self.workers.append(worker)
