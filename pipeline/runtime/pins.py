@@ -16,7 +16,7 @@ OVERRIDDEN = {
     ],
     "faust.transport.drivers.aiokafka:Consumer": ["_new_consumer_thread", "__post_init__", "_drain_messages", "wait_empty", "perform_seek"],
     "faust.transport.drivers.aiokafka:Producer": ["_settings_extra"],
-    "faust.tables.recovery:Recovery": ["_set_recovery_started", "_wait", "_build_offsets", "_slurp_changelogs"],
+    "faust.tables.recovery:Recovery": ["_set_recovery_started", "on_rebalance", "_wait", "_build_offsets", "_slurp_changelogs"],
     "faust.tables.manager:TableManager": ["recovery"],
     "faust.tables.table:Table": ["_new_store", "on_key_set", "on_key_del", "info"],
     "faust.stores.memory:Store": ["__post_init__", "on_rebalance", "on_recovery_completed"],
@@ -33,7 +33,7 @@ USED = {
     ],
     "faust.transport.drivers.aiokafka:Producer": ["_ensure_producer"],
     "faust.transport.drivers.aiokafka": ["ensure_aiokafka_TP"],
-    "faust.tables.recovery": ["ServiceStopped"],
+    "faust.tables.recovery": ["ServiceStopped", "RebalanceAgain"],
     # .active_offsets .active_highwaters .active_tps .tp_to_table .in_recovery
     "faust.tables.recovery:Recovery": ["_set_recovery_ended", "need_recovery", "signal_recovery_end"],
     "faust.transport.conductor:Conductor": ["add"],

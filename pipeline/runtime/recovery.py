@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from faust.tables.manager import TableManager as FaustTableManager
+from faust.tables.recovery import RebalanceAgain, ServiceStopped
 from faust.tables.recovery import Recovery as FaustRecovery
-from faust.tables.recovery import ServiceStopped
 from faust.types import TP
 from mode import Service
 
@@ -15,6 +15,17 @@ from .chunk import Chunk
 
 class Recovery(FaustRecovery):  # type: ignore[misc]  # Faust ships no types
     """Reads changelogs into states; an error in it stops the worker (stock Faust logs it and drops the record)."""
+
+    rebalance = 0  # the count of the rebalance whose partitions we recover
+
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
+        self.rebalance = self.app.rebalancing_count
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    def check_current(self) -> None:
+        """Raise RebalanceAgain, for which Faust begins anew, if the partitions were revoked again meanwhile."""
+        if self.rebalance != self.app.rebalancing_count:
+            raise RebalanceAgain
 
     def _set_recovery_started(self) -> None:
         super()._set_recovery_started()

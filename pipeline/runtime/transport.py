@@ -232,6 +232,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust ships no types
             own = await starts.own(checkpoint.stages, tps)
             found = starts.find(self.app.conf.id, tps, own, committed, first, end)
             await self.seek_wait({tp: start.offset for tp, start in found.items()})  # aiokafka leaves one without a commit where it stands
+        self.app.tables.recovery.check_current()  # a checkpoint that begins now with partitions that are gone could only fail
         checkpoint.begin(found, {tp: (commit.offset, commit.metadata) for tp, commit in committed.items()})
 
 
