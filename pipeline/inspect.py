@@ -7,7 +7,7 @@ Every value carries its mark, and the highest mark wins, as in recovery.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -45,7 +45,6 @@ class Summary:
     keys: int = 0
     bytes: int = 0
     highest_mark: int | None = None
-    by_partition: dict[int, int] = field(default_factory=dict)  # keys
 
 
 def packed_key(table: str, key: str) -> bytes:
@@ -71,7 +70,9 @@ async def rows(
     latest: dict[tuple[int, bytes], Row] = {}
     async for record in reading.records(bootstrap, topics.changelog(table), partitions, progress=progress):
         if wanted(record.key):
-            _keep_highest(latest, row_of(record))
+            row = row_of(record)
+            if (known := latest.get((row.partition, row.key))) is None or _supersedes(row.mark, known.mark):
+                latest[row.partition, row.key] = row
     return sorted((row for row in latest.values() if row.value is not None), key=lambda row: (row.partition, row.key))
 
 
@@ -79,16 +80,15 @@ async def summary(bootstrap: str, table: str, progress: Progress | None = None) 
     """Raises like `rows`."""
     partitions = await _partitions(bootstrap, table)
     found = Summary(table, partitions=len(partitions))
-    latest: dict[tuple[int, bytes], Row] = {}
+    latest: dict[tuple[int, bytes], tuple[int, int | None]] = {}  # mark and bytes; the values themselves might not fit in memory
     async for record in reading.records(bootstrap, topics.changelog(table), partitions, progress=progress):
         found.records += 1
-        _keep_highest(latest, row_of(record))
-    standing = [row for row in latest.values() if row.value is not None]
-    found.keys = len(standing)
-    found.bytes = sum(len(row.value or b"") for row in standing)
-    found.highest_mark = max((row.mark for row in latest.values()), default=None)
-    for row in standing:
-        found.by_partition[row.partition] = found.by_partition.get(row.partition, 0) + 1
+        row = row_of(record)
+        if _supersedes(row.mark, latest.get((row.partition, row.key), (0, None))[0]):
+            latest[row.partition, row.key] = row.mark, None if row.value is None else len(row.value)
+    sizes = [size for _, size in latest.values() if size is not None]
+    found.keys, found.bytes = len(sizes), sum(sizes)
+    found.highest_mark = max((mark for mark, _ in latest.values()), default=None)
     return found
 
 
@@ -137,11 +137,9 @@ async def _partitions(bootstrap: str, table: str) -> list[int]:
     return partitions
 
 
-def _keep_highest(latest: dict[tuple[int, bytes], Row], row: Row) -> None:
-    """Of equal marks the later record counts."""
-    known = latest.get((row.partition, row.key))
-    if known is None or row.mark >= known.mark:
-        latest[row.partition, row.key] = row
+def _supersedes(mark: int, known: int) -> bool:
+    """Whether a record stands against an earlier one of its key. Of equal marks the later record counts."""
+    return mark >= known
 
 
 def _wanted(table: str, key: str | None) -> Callable[[bytes], bool]:

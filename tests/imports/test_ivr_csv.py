@@ -146,6 +146,11 @@ def test_a_call_over_the_change_of_summer_time_has_its_true_length(read_rows, da
     assert end - start == lasts_s * 1000
 
 
+def test_of_a_repeated_hour_the_first_is_meant(read_rows) -> None:
+    start = read_rows(AGENT | {"date": "2010-09-12", "vru_entry": "1:10:00", "vru_exit": "1:11:00"} | NOT_QUEUED | NOT_SERVED).events[0]
+    assert datetime.fromtimestamp(start.ts / 1000, UTC) == datetime(2010, 9, 11, 22, 10, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("column", "text"),
     [
