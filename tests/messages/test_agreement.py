@@ -24,9 +24,13 @@ scalars = (
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(alphabet="aZ0+| \n😀ä", max_size=6)
-    | st.sampled_from(["x" * 32, "x" * 33, "x" * 64, "x" * 65, "x" * 256, "x" * 257, "ä" * 2049, "TIMED_OUT", "UNKNOWN", "RM", "METRIC", "PROMPT"])
+    | st.sampled_from(
+        ["x" * 32, "x" * 33, "x" * 64, "x" * 65, "x" * 256, "x" * 257, "ä" * 2049, "TIMED_OUT", "UNKNOWN", "RM", "METRIC", "PROMPT"]
+    )
 )
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=10)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=10
+)
 names = st.sampled_from(sorted({name for kind in FIELDS for name in event(kind)}))
 changes = st.dictionaries(names, values | st.just(...), min_size=1, max_size=3)
 

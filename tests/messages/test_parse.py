@@ -17,6 +17,7 @@ from tests.messages.examples import FIELDS, GUID, RECEIPT, body, contract_exampl
 def reason(message: Any, receipt: int = RECEIPT) -> str:
     parsed = parse(message if isinstance(message, bytes) else body(message), receipt)
     assert len(parsed.good) + len(parsed.bad) == 1
+    assert not any("refused by the decoder" in bad.detail for bad in parsed.bad), "faults.py found nothing"
     return parsed.bad[0].reason if parsed.bad else "good"
 
 

@@ -1,0 +1,54 @@
+"""Topics on the shared Kafka, and bridge workers that are gone after the test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.init import create_topics
+from pipeline.settings import read
+from tests.bridge.support import Worker, until
+
+_queues = itertools.count(1)
+
+
+def make_topics(kafka: str) -> None:
+    asyncio.run(create_topics(read(kafka={"bootstrap": kafka})))
+
+
+@pytest.fixture(scope="session")
+def topics(kafka: str) -> str:
+    """host:port of a Kafka with the project's topics."""
+    make_topics(kafka)
+    return kafka
+
+
+@pytest.fixture
+def queue() -> str:
+    """A queue of this test's own."""
+    return f"rs.bridge.test{next(_queues)}"
+
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a worker and wait until it is ready."""
+    workers: list[Worker] = []
+
+    def start_one(activemq: int, kafka: str, queue: str, *, ready: bool = True, **settings: str) -> Worker:
+        worker = Worker(tmp_path / "bridge.log", activemq, kafka, queue, **settings)
+        workers.append(worker)
+        worker.start()
+        if ready:
+            until(lambda: worker.unready() == {}, what="bridge ready")
+        return worker
+
+    yield start_one
+    for worker in workers:
+        worker.kill()
