@@ -15,14 +15,9 @@ import pytest
 
 from pipeline.local.activemq import ActiveMQBroker
 from pipeline.local.kafka import KafkaNode
+from pipeline.local.ports import free_port
 
 JARS = Path(os.environ.get("RS_JARS", Path(__file__).parents[1] / ".rs" / "jars"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
@@ -57,15 +52,21 @@ def running(command: list[str], log: Path, port: int) -> Iterator[subprocess.Pop
             process.wait()
 
 
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port of a Kafka node."""
+@contextlib.contextmanager
+def kafka_node(home: Path) -> Iterator[str]:
+    """A Kafka node of one's own; gives its host:port."""
     need_brokers()
-    home = tmp_path_factory.mktemp("kafka")
     node = KafkaNode(JARS / "kafka", home, free_port(), free_port())
     node.configure()
     with running(node.command(), home / "out.log", node.port):
         yield f"127.0.0.1:{node.port}"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of a Kafka node."""
+    with kafka_node(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="session")

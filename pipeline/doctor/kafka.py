@@ -7,7 +7,7 @@ import time
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from pipeline import init
 from pipeline.doctor.finding import Finding
@@ -57,7 +57,11 @@ async def _groups(admin: AIOKafkaAdminClient, bootstrap: str) -> list[Finding]:
 
 
 async def _group(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str) -> Finding:
-    committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(group)).items() if at.offset >= 0}
+    try:
+        told = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:  # so a broker answers that never had a group
+        told = {}
+    committed = {tp: at.offset for tp, at in told.items() if at.offset >= 0}
     if not committed:
         return Finding(f"group {group}", "nothing committed yet")
     ends = await consumer.end_offsets(list(committed))
