@@ -7,7 +7,6 @@ start come last.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection, Row
@@ -35,7 +34,7 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             cursor = msgspec.json.decode(raw, type=Cursor)
-        except (binascii.Error, msgspec.DecodeError, UnicodeError) as exc:
+        except (ValueError, msgspec.DecodeError) as exc:
             raise ValueError(text) from exc
         if len(cursor.rest) != columns or any(isinstance(part, int) and abs(part) >= 2**63 for part in (cursor.start or 0, *cursor.rest)):
             raise ValueError(text)

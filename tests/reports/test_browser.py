@@ -1,0 +1,240 @@
+"""The pages in a real browser: the main ways, the keyboard, phone and dark; nothing complains and nothing leaves the machine."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import uvicorn
+
+from reports.server import app_of
+from reports.site import Site, wall_clock
+from reports.store import Store
+from tests.conftest import free_port
+from tests.reports import seed
+from tests.reports.screenshots import ARGUMENTS, CHROMIUM, PHONE, WIDE
+
+playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED: pages in a browser need playwright")
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright  # noqa: E402
+
+PATHS = ("/", "/calls", "/calls?state=in-progress", "/bins?dimension=tenant", "/calls?tenant-id=9")
+
+
+@dataclass
+class Running:
+    base: str
+    path: Path
+    seeded: seed.Seeded
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Iterator[Running]:
+    """A server on calls that end now."""
+    path = tmp_path_factory.mktemp("browser") / "live.sqlite3"
+    seeded = seed.fill(path, end=wall_clock(), hours=4)
+    app = app_of(Site(Store(path), ZoneInfo("UTC")), assets)
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while not server.started and time.monotonic() < end:
+        time.sleep(0.02)
+    yield Running(f"http://127.0.0.1:{port}", path, seeded)
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not shutil.which(CHROMIUM):
+        pytest.skip(f"NOT TESTED: pages in a browser need {CHROMIUM}")
+    with sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield found
+        found.close()
+
+
+@dataclass
+class Watch:
+    """What a page complained of, and whom it asked."""
+
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def request(self, request: Request) -> None:
+        self.asked.append(request.url)
+
+
+@pytest.fixture
+def watch(server: Running) -> Iterator[Watch]:
+    found = Watch()
+    yield found
+    assert found.complaints == []
+    assert found.asked, "nothing was watched"
+    assert [url for url in found.asked if not url.startswith((server.base + "/", "data:"))] == []
+
+
+@pytest.fixture
+def page(browser: Browser, watch: Watch, request: pytest.FixtureRequest) -> Iterator[Page]:
+    phone = getattr(request, "param", None) == "phone"
+    context = browser.new_context(viewport=PHONE if phone else WIDE, color_scheme="dark" if phone else "light")  # type: ignore[arg-type]
+    found = context.new_page()
+    found.set_default_timeout(10_000)
+    found.on("console", watch.console)
+    found.on("pageerror", lambda error: watch.complaints.append(str(error)))
+    found.on("request", watch.request)
+    yield found
+    context.close()
+
+
+def drawn(page: Page) -> bool:
+    """Whether the plot has any colour on it."""
+    return bool(
+        page.evaluate(
+            "() => { const c = document.querySelector('.plot canvas'); if (!c) return false;"
+            " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v !== 0); }"
+        )
+    )
+
+
+def test_from_now_to_a_call_and_where_it_came_from(page: Page, server: Running) -> None:
+    page.goto(server.base + "/")
+    expect(page.locator("#today")).not_to_have_text("0")
+    page.wait_for_selector(".plot canvas")
+    assert drawn(page)
+    page.get_by_role("link", name="Environment / Globex").click()
+    expect(page.get_by_role("heading", name="Calls", exact=True)).to_be_visible()
+    expect(page.locator("select[name=tenant-id]")).to_have_value("103")
+    assert set(page.locator("td.tenant").all_inner_texts()) == {"Environment / Globex"}
+    page.locator("select[name=state]").select_option("finished")
+    page.locator("select[name=result]").select_option("SUCCESS")
+    page.get_by_role("button", name="Search").click()
+    assert page.url.removeprefix(server.base) == "/calls?tenant-id=103&state=finished&result=SUCCESS"  # empty fields stay out of the link
+    page.locator("td.start a").first.click()
+    expect(page.get_by_role("heading", name="Time line")).to_be_visible()
+    assert page.locator("svg.line rect.bar").count() == 2
+    row = page.locator(".messages tbody tr").first
+    expect(row).to_contain_text("ID:gw-201-")
+    page.locator("svg.line a").last.click()
+    assert page.locator(".messages tr:target").count() == 1
+
+
+def test_figures_move_without_reload(page: Page, server: Running) -> None:
+    page.goto(server.base + "/")
+    page.evaluate("window.stayed = true")
+    before = int(page.locator("#in-progress").inner_text())
+    now = wall_clock()
+    new = seed.Session(
+        "AAAAAAAA-0000-4000-8000-000000000001",
+        "RM",
+        201,
+        "NEW",
+        now,
+        None,
+        (1, 103),
+        "Environment/Globex",
+        (320, "Flight status"),
+        None,
+        "INBOUND",
+        "sip:1@a",
+        None,
+    )
+    with sqlite3.connect(server.path) as connection:
+        seed.write(connection, [new], now)
+        connection.execute("UPDATE freshness SET folded_to = ?", [now])
+    expect(page.locator("#in-progress")).to_have_text(str(before + 1), timeout=6000)
+    expect(page.locator("#freshness")).to_have_class("freshness fresh")
+    assert page.evaluate("window.stayed") is True
+
+
+def test_a_server_that_goes_away_is_said_and_the_figures_stay(page: Page, server: Running, watch: Watch) -> None:
+    page.goto(server.base + "/")
+    before = page.locator("#today").inner_text()
+    page.route("**/now/live*", lambda route: route.abort())
+    expect(page.locator("#broken")).to_be_visible(timeout=6000)
+    expect(page.locator("#today")).to_have_text(before)
+    page.unroute("**/now/live*")
+    expect(page.locator("#broken")).to_be_hidden(timeout=6000)
+    watch.complaints.clear()  # the browser itself notes the failed request
+
+
+def test_older_calls_and_back(page: Page, server: Running) -> None:
+    page.goto(server.base + "/calls")
+    first = page.locator("td.start").first.inner_text()
+    page.get_by_role("link", name="Older").click()
+    page.wait_for_url("**cursor=**")
+    assert page.locator("td.start").first.inner_text() < first
+    page.go_back()
+    assert page.locator("td.start").first.inner_text() == first
+
+
+def test_trends_follow_the_choice(page: Page, server: Running) -> None:
+    page.goto(server.base + "/bins")
+    page.locator("select[name=dimension]").select_option("app")
+    page.wait_for_url("**dimension=app**")
+    page.locator("select[name=value]").select_option("320")
+    page.wait_for_url("**value=320**")
+    page.locator("select[name=granularity]").select_option("DAY")
+    page.wait_for_url("**granularity=DAY**")
+    page.wait_for_selector(".plot canvas")
+    assert drawn(page)
+    flights = sum(s.app[0] == 320 for s in server.seeded.of("RM"))
+    expect(page.locator(".facts dd").first).to_have_text(str(flights))
+
+
+def test_by_keyboard(page: Page, server: Running) -> None:
+    page.goto(server.base + "/calls")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("To the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    reached = [page.evaluate("document.activeElement.name")]
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.name"))
+    assert reached == ["number", "guid", "tenant-id", "app-id"]
+    outline = page.evaluate("(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.boxShadow; })()")
+    assert outline != "nonenone"
+    page.locator("input[name=number]").fill("8005550124")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**number=8005550124")
+    assert set(page.locator("td[data-label=DN]").all_inner_texts()) == {"8005550124"}
+
+
+@pytest.mark.parametrize("page", ["phone", "wide"], indirect=True)
+def test_no_page_is_wider_than_its_screen(page: Page, server: Running) -> None:
+    for path in (*PATHS, f"/calls/{server.seeded.of('MCP')[3].guid}"):
+        page.goto(server.base + path)
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, path
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_dark_follows_the_system(page: Page, server: Running) -> None:
+    page.goto(server.base + "/")
+    red, green, blue = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")[:3]
+    assert max(red, green, blue) < 60
+
+
+def test_every_field_and_picture_has_a_name(page: Page, server: Running) -> None:
+    for path in ("/", "/calls", "/bins?dimension=tenant", f"/calls/{server.seeded.of('MCP')[3].guid}"):
+        page.goto(server.base + path)
+        nameless = page.evaluate(
+            "[...document.querySelectorAll('input, select, [role=img], nav, table a, button')].filter((e) => !(e.labels && e.labels.length) &&"
+            " !e.getAttribute('aria-label') && !e.textContent.trim()).map((e) => e.outerHTML.slice(0, 80))"
+        )
+        assert nameless == []
+        assert page.locator("h1").count() == 1
+        assert page.locator("html").get_attribute("lang") == "en"
