@@ -181,7 +181,9 @@ class Poster:
         self._link.connection.send(f"/queue/{self.queue}", body, headers=headers)
 
     def _wait(self) -> None:
-        """Wait for a receipt, or for the end of the connection."""
+        """Wait for a receipt that is outstanding, or for the end of the connection."""
+        if self._asked <= self.confirmed:
+            return  # it came while the message was being sent
         link = self._link
         with self._changed:
             self._changed.wait_for(lambda: link.confirmed > self.confirmed or link.lost or link.refusal is not None)

@@ -163,3 +163,21 @@ def test_a_broker_that_stays_away_ends_the_patience(activemq: int) -> None:
         between.cut()
         with pytest.raises(PostingError, match=r"cannot be reached.*\(0 of 1 messages are confirmed\)"):
             poster.flush()
+
+
+def test_a_receipt_that_comes_while_the_message_is_sent_is_not_waited_for(activemq: int) -> None:
+    """The broker may be faster than the sender looks: then nothing is outstanding, and no second receipt will come."""
+    with Poster(ActiveMQ(port=activemq), "swift") as poster:
+        sends, link = poster._send, poster._link
+
+        def slow_return(body: bytes, receipt: str | None) -> None:
+            sends(body, receipt)
+            with link.changed:
+                assert link.changed.wait_for(lambda: receipt is None or link.confirmed >= int(receipt), timeout=10)
+
+        poster._send = slow_return
+        poster.post(b"{}")
+        flushed = threading.Thread(target=poster.flush, daemon=True)
+        flushed.start()
+        flushed.join(5)
+        assert not flushed.is_alive()
