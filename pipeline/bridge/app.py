@@ -71,6 +71,10 @@ class BridgeService(Service):  # type: ignore[misc]
         await self.health.start()
         await self.bridge.start()
 
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _watch(self) -> None:
+        await self.bridge.failed  # raises, and Faust ends the worker
+
     async def on_stop(self) -> None:
         await self.bridge.stop()
         await self.health.stop()

@@ -18,7 +18,7 @@ from pipeline.bridge import metrics
 from pipeline.bridge.backoff import Backoff
 from pipeline.bridge.inbox import Inbox, Taken
 from pipeline.bridge.link import OTHER, Link, LinkLost
-from pipeline.bridge.sender import Record, Sender
+from pipeline.bridge.sender import Record, Sender, watched
 from pipeline.messages import Bad, Good, parse, record_headers
 from pipeline.settings import Settings
 from pipeline.topics import BILLING, QUARANTINE, partition_of
@@ -41,11 +41,12 @@ class Delivery:
 
 
 class Bridge:
-    """Between start() and stop() in one event loop."""
+    """Between start() and stop() in one event loop. `failed` gets an exception that must end the process."""
 
     def __init__(self, settings: Settings, sender: Sender | None = None) -> None:
         self._settings = settings
         self._sender = sender or Sender(settings.kafka.bootstrap, (BILLING, QUARANTINE))
+        self.failed = self._sender.failed
         self._inbox = Inbox(asyncio.get_running_loop())
         self._link: Link | None = None
         self._settled: list[Taken] = []
@@ -58,7 +59,7 @@ class Bridge:
     async def start(self) -> None:
         """Returns at once; connects in the background and goes on for ever."""
         await self._sender.start()
-        self._tasks = [asyncio.create_task(run()) for run in (self._stay_connected, self._read, self._acknowledge)]
+        self._tasks = [watched(run(), self.failed) for run in (self._stay_connected, self._read, self._acknowledge)]
 
     async def stop(self) -> None:
         """Take nothing more, finish what was taken as far as Kafka lets us, disconnect."""

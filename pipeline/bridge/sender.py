@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import NamedTuple
 
 import structlog
@@ -39,7 +39,8 @@ class Record(NamedTuple):
 
 
 class Sender:
-    """Connects when started, in the background, and again whenever it must. `fault()` says whether Kafka answers."""
+    """Connects when started, in the background, and again whenever it must. `fault()` says whether Kafka answers; `failed` gets
+    what nobody here understands: it must end the process, before anything is acknowledged that was not confirmed."""
 
     def __init__(self, bootstrap: str, topics: tuple[str, ...]) -> None:
         self.partitions: dict[str, int] = {}  # topic -> number of partitions, known once connected
@@ -52,9 +53,10 @@ class Sender:
         self._retired = asyncio.Event()  # set when the present producer is given up
         self._fault: str | None = "not connected to Kafka yet"
         self._tasks: list[asyncio.Task[None]] = []
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._connect()), asyncio.create_task(self._probe())]
+        self._tasks = [watched(self._connect(), self.failed), watched(self._probe(), self.failed)]
 
     async def stop(self) -> None:
         """Give up what is not confirmed; whoever must not lose it waits for the confirmations first."""
@@ -164,7 +166,7 @@ class _Lane:
         self._partition = partition
         self._waiting: deque[Record] = deque()
         self._filled = asyncio.Event()
-        self.task = asyncio.create_task(self._run())
+        self.task = watched(self._run(), sender.failed)
 
     def add(self, record: Record) -> None:
         self._waiting.append(record)
@@ -207,6 +209,18 @@ class _Lane:
                 await self._sender.renew(f"{self._topic}[{self._partition}]: {type(exc).__name__}")
             else:
                 return
+
+
+def watched(work: Coroutine[None, None, None], failed: asyncio.Future[None]) -> asyncio.Task[None]:
+    """A task whose exception ends up in `failed`."""
+
+    def done(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not failed.done():
+            failed.set_exception(error)
+
+    task = asyncio.create_task(work)
+    task.add_done_callback(done)
+    return task
 
 
 def _size(record: Record) -> int:

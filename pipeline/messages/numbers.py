@@ -58,10 +58,10 @@ def loads(body: bytes) -> object:
         raise ValueError("byte order mark")
     try:
         tree: object = json.loads(text, parse_int=_int, parse_float=_float, parse_constant=_constant)
+        if "\\u" in text:
+            _refuse_surrogates(tree)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if "\\u" in text:
-        _refuse_surrogates(tree)
     return tree
 
 
@@ -92,14 +92,6 @@ def _refuse_surrogates(tree: object) -> None:
         for name, item in tree.items():
             name.encode()
             _refuse_surrogates(item)
-
-
-def holds_large(tree: object) -> bool:
-    if isinstance(tree, dict):
-        return any(map(holds_large, tree.values()))
-    if isinstance(tree, list):
-        return any(map(holds_large, tree))
-    return isinstance(tree, LargeNumber)
 
 
 def plain(tree: object) -> object:

@@ -139,6 +139,18 @@ async def test_only_what_is_confirmed_is_acknowledged(activemq: int, queue: str,
     assert [body["value"] if isinstance(body, dict) else "array" for body in bodies] == ["1", "3", "array"]
 
 
+async def test_what_nobody_understands_ends_the_bridge(activemq: int, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.bridge.bridge.FINISH_S", 0.5)
+    monkeypatch.setattr("pipeline.bridge.bridge.parse", lambda *_, **__: 1 / 0)
+    await asyncio.to_thread(post, activemq, queue, [custom(1)])
+    bridge = Bridge(read(activemq={"port": activemq, "queues": [queue]}), HeldSender())
+    await bridge.start()
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(bridge.failed, 20)
+    await bridge.stop()
+    assert len(await asyncio.to_thread(left_in, activemq, queue)) == 1
+
+
 class FailingSender(Sender):
     """Fails the first deliveries, then confirms."""
 

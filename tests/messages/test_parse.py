@@ -249,6 +249,7 @@ def test_fields_of_the_other_kinds(kind: str, field: str, value: Any, expected: 
         b'{"x":1e400,"y":NaN}',  # what the exact parser sees first must not hide what it is lax about
         b'{"x":1e400,"y":"\\ud800"}',
         b'\xef\xbb\xbf{"x":1e400}',
+        b'{"x":1e400,"y":' + b"[" * 900 + b'"\\u0041"' + b"]" * 900 + b"}",
         b"[" * 100_000,
         b"[" * 1500 + b"]" * 1500,
     ],
