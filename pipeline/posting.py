@@ -89,7 +89,7 @@ class Poster:
 
     window      messages sent and not yet confirmed, at most; `post` waits when it is reached
     every       messages from one receipt to the next
-    patience_s  how long the broker may be unreachable before PostingError is raised; None: for ever
+    patience_s  how long the broker may be away, once it was there, before PostingError is raised; None: for ever
     stop        once set, no connection is waited for any more
 
     The newest message is held back until another follows or `flush` is called, so that the last one can carry the receipt.
@@ -124,7 +124,7 @@ class Poster:
 
     def __enter__(self) -> Poster:
         """Connects at once, so that a wrong address is known before anything is read. Raises PostingError."""
-        self._connect(None if self.patience_s is None else 0.0)
+        self._connect(patience_s=0.0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.json import JSON
 from rich.table import Table
 
-from pipeline import inspect, settings, topics
+from pipeline import inspect, settings
 from pipeline.cli.posting import fail, progress
 from pipeline.reading import StuckError
 from pipeline.runtime.errors import ForeignChangelog
@@ -35,19 +35,17 @@ def tables(as_json: Annotated[bool, typer.Option("--json", help="one JSON object
         rs table calls --limit 5
     """
     bootstrap = settings.load().kafka.bootstrap
-    shown = Table("table", "changelog", "key", *(), box=None, pad_edge=False)
+    shown = Table("table", box=None, pad_edge=False)
     for title in ("partitions", "records", "keys", "bytes", "highest mark"):
         shown.add_column(title, justify="right")
-    meaning = {topic.name: topic.key for topic in topics.all_topics(0)}
     for name in _asked(inspect.existing_tables(bootstrap), bootstrap):
         with _reading(name) as advance:
             found = _asked(inspect.summary(bootstrap, name, advance), bootstrap)
         if as_json:
             typer.echo(msgspec.json.encode(found))
         mark = "" if found.highest_mark is None else f"{found.highest_mark:,}"
-        changelog = topics.changelog(name)
         numbers = (found.partitions, found.records, found.keys, found.bytes)
-        shown.add_row(name, changelog, meaning[changelog], *(f"{n:,}" for n in numbers), mark)
+        shown.add_row(name, *(f"{n:,}" for n in numbers), mark)
     if as_json:
         return
     if not shown.row_count:

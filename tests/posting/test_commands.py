@@ -57,11 +57,11 @@ def test_a_queue_with_wildcard_is_refused(rs, queue: str) -> None:
     assert "which can be read but not posted to" in result.stderr
 
 
-def test_faults_of_send_are_one_line(rs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_file_or_broker_is_one_line(rs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = rs("send", tmp_path / "absent.ndjson")
     monkeypatch.setenv("RS_ACTIVEMQ__PORT", str(free_port()))
     settings.load.cache_clear()
-    for result in (absent, rs("send", "-")):
+    for result in (absent, rs("send", "-"), rs("simulate")):
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
 
 
