@@ -7,10 +7,10 @@ import time
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from pipeline.settings import Settings
-from pipeline.topics import Topic, all_topics
+from pipeline.topics import AGENTS_APP, Topic, all_topics
 
 
 class InitError(RuntimeError):
@@ -34,6 +34,7 @@ async def create_topics(settings: Settings, *, wait_s: float = 30) -> Outcome:
         before = await partitions(admin, [topic.name for topic in topics])
         created = await _create(admin, [topic for topic in topics if topic.name not in before], settings)
         after = await _led(admin, [topic.name for topic in topics], until)
+        await _coordinated(admin, until)
     finally:
         await admin.close()
     if faults := partition_faults(after, settings.kafka.partitions):
@@ -104,3 +105,14 @@ async def _led(admin: AIOKafkaAdminClient, names: list[str], until: float) -> di
         if time.monotonic() > until:
             raise InitError(f"topics without a leader: {', '.join(sorted(missing))}; look at the log of Kafka")
         await asyncio.sleep(0.1)
+
+
+async def _coordinated(admin: AIOKafkaAdminClient, until: float) -> None:
+    """Have the brokers make their topic of group offsets now: on a new log the first workers would complain and wait."""
+    while time.monotonic() < until:
+        try:
+            await admin.find_coordinator(AGENTS_APP)
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(0.1)
+        else:
+            return

@@ -30,21 +30,14 @@ class KafkaNode:
         self.properties.write_text(self._properties())
         if not (self.home / "log" / "meta.properties").exists():
             format_storage = [
-                "java",
-                "-cp",
-                f"{self.jars}/*",
-                "kafka.tools.StorageTool",
-                "format",
-                "-t",
-                CLUSTER_ID,
-                "-c",
-                str(self.properties),
-            ]
+                "java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self.jars}/*", "kafka.tools.StorageTool",
+                "format", "-t", CLUSTER_ID, "-c", str(self.properties),
+            ]  # fmt: skip
             subprocess.run(format_storage, check=True, capture_output=True, text=True)
 
     def command(self) -> list[str]:
         return [
-            "java", f"-Xmx{self.heap_mb}m", f"-Xms{self.heap_mb // 2}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4",
+            "java", f"-Xmx{self.heap_mb}m", f"-Xms{self.heap_mb // 2}m", "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={Path(__file__).parents[2] / LOG4J}",
             "-cp", f"{self.jars}/*", "kafka.Kafka", str(self.properties),
         ]  # fmt: skip
