@@ -41,8 +41,9 @@ DEFAULTS: dict[str, Any] = {
     "web_enabled": False,  # Faust's own web server shows table data to whoever asks
     "worker_redirect_stdouts": False,
 }
-# A worker that failed must go, or nobody starts a new one. Faust's own way out takes three seconds.
-LAST_RESORT_S = 15.0
+# A worker that failed must go, or nobody starts a new one. Faust's own way out takes three seconds, but waits for threads that may
+# be stuck with it; nothing is left to be committed then.
+LAST_RESORT_S = 8.0
 FAILED = 70  # EX_SOFTWARE of sysexits.h
 
 
