@@ -30,6 +30,9 @@ from pipeline.settings import Settings
 TICK_S = 1.0  # a partition speaks at least this often: freshness on the pages is no older
 UNSEEN_MS = 1_000  # a record may be in the log this long before a fetch shows it: freshness must not promise more
 
+ROWS_DECODED = 20_000  # the rows of the bins that are open
+CALLS_DECODED = 5_000  # a call of twelve events takes some 10 KB decoded, a tenth of that encoded
+
 encode = msgspec.msgpack.Encoder().encode
 
 EVENTS = Counter("rs_billing_events", "Records of rs.billing by what they did", ["outcome"])
@@ -40,9 +43,9 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     n = settings.kafka.partitions
     billing = app.topic(topics.BILLING, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
     activity: StateTable[ActivityRow, Activity] = app.Table(
-        "activity", value=Activity, partitions=n, pack_key=_pack_activity, unpack_key=_unpack_activity
+        "activity", value=Activity, partitions=n, cache=ROWS_DECODED, pack_key=_pack_activity, unpack_key=_unpack_activity
     )
-    calls: StateTable[bytes, Call] = app.Table("calls", value=Call, partitions=n)
+    calls: StateTable[bytes, Call] = app.Table("calls", value=Call, partitions=n, cache=CALLS_DECODED)
     checkpoint = app.checkpoint(
         billing, order=[activity, calls], interval=settings.checkpoint.interval, max_events=settings.checkpoint.max_events, beat=TICK_S
     )

@@ -19,6 +19,8 @@ from pipeline.app import ReportingApp
 from pipeline.runtime import Checkpoint, Cut, Start, State, StateTable, codec
 from pipeline.settings import Settings
 
+ROWS_DECODED = 20_000  # a chain walks from the touched bin on, seldom far back
+
 decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
@@ -29,7 +31,7 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     parts: StateTable[bytes, Snapshot] = app.Table(
         "parts", value=Snapshot, partitions=n, stamped=False
     )  # marks are those of the source partitions
-    tenants: StateTable[bytes, TenantsRow] = app.Table("tenants", value=TenantsRow, partitions=n)
+    tenants: StateTable[bytes, TenantsRow] = app.Table("tenants", value=TenantsRow, partitions=n, cache=ROWS_DECODED)
     checkpoint = app.checkpoint(
         activity, order=[parts, tenants], interval=settings.checkpoint.interval, max_events=settings.checkpoint.max_events
     )
