@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
 from agents.call import CallSummary, records_of, summary
 from agents.keys import Dimension, is_tick, split_bin
@@ -111,7 +110,7 @@ def _session_row(partition: int, guid: str, session: Session, record: SessionRec
         session.duplicates,
         session.conflicts,
         _messages(session),
-        _payloads(session, guid),
+        _payloads(session),
         *guard,
     )
 
@@ -148,15 +147,9 @@ def _messages(session: Session) -> str:
     )
 
 
-def _payloads(session: Session, guid: str) -> str:
-    """The VAR and service quality events; the table keeps them without the names that the session has already."""
-    return _json(
-        {
-            str(seq): replace(event, guid=guid, session=session.session)
-            for seq, event in sorted(session.payloads.items())
-            if not isinstance(event, CallEvent)
-        }
-    )
+def _payloads(session: Session) -> str:
+    """The VAR and service quality events."""
+    return _json({str(seq): event for seq, event in sorted(session.payloads.items()) if not isinstance(event, CallEvent)})
 
 
 def _tenants_rows(entry: Entry, generation: int) -> tuple[tuple[Table, Row], ...]:

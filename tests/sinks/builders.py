@@ -45,8 +45,7 @@ def call_value(n: int, mark: int, *, sessions: int = 2, ended: bool = True, **fi
             events.append(CallEnd(**envelope, ts=T0 + n + 60_000, seq=2, end_state="USER_END"))
         session = Session(comp_id=201 + i, session=f"S{i}")
         for event in events:
-            kind = msgspec.inspect.type_info(type(event)).tag  # type: ignore[union-attr]
-            add(session, event, Message(1, str(kind), event.ts, event.ts + 5, mark - 1, "rs.billing", f"ID:{n}"))
+            add(session, event, Message(1, str(event.__struct_config__.tag), event.ts, event.ts + 5, mark - 1, "rs.billing", f"ID:{n}"))
         made.append(session)
     return codec.join(mark, encode(Call(sessions=made)))
 

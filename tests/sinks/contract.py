@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import permutations
@@ -15,7 +16,7 @@ from sinks.sql.binder import Unstorable
 from sinks.sql.dialect import Dialect
 from sinks.sql.errors import Fatal, Poison, Transient
 from sinks.sql.migrate import migrate, scripts
-from sinks.sql.rows import TABLES, Row, Table
+from sinks.sql.rows import BINS, SESSIONS, TABLES, Row, Table
 from sinks.sql.task import SQLStore
 from sinks.sql.writer import Writer
 from tests.sinks.builders import (
@@ -125,6 +126,31 @@ class StoreContract:
         assert call[-2:] == (1, 5)
         assert [session[1:5] for session in rows["sessions"]] == [(guid(1), 201, "S0", "RM"), (guid(1), 202, "S1", "MCP")]
         assert offsets(dialect) == {CALLS_0: 9}
+        rm = dict(zip(SESSIONS.names, rows["sessions"][0], strict=True))
+        assert json.loads(rm["messages"])[0] == {
+            "seq": 0, "kind": "call.start", "ts": T0 + 1, "receipt": T0 + 6, "offset": 4, "source": "rs.billing", "message_id": "ID:1",
+        }  # fmt: skip
+        payload = json.loads(rm["payloads"])
+        assert [(seq, event["kind"], event["name"], event["guid"]) for seq, event in payload.items()] == [
+            ("1", "var.custom", "plan", guid(1))
+        ]
+        assert (rm["tenant_id"], rm["tenant_path"], rm["end_state"], rm["codec"]) == (102, "[1,102]", "USER_END", None)
+
+    def test_a_bin_is_stored_with_its_sums(self, dialect: Dialect, writer: Writer) -> None:
+        writer.write(bound(topics.TENANTS_CHANGELOG, [bin_record(102, T0, mark=5), tick_record(3, mark=6)]), {})
+        rows = stored(dialect)
+        row = dict(zip(BINS.names, rows["bins"][0], strict=True))
+        durations = json.loads(row.pop("durations_by"))
+        assert durations == {
+            "USER_END": {"n": 2, "sum": 100_000, "squares": str(10**19), "min": 40_000, "max": 60_000, "buckets": {"4": 1, "5": 1}}
+        }
+        assert row == {
+            "source_partition": 0, "comp": "RM", "dimension": "tenant", "value": "102", "granularity": "HOUR", "bin_start": T0,
+            "arrivals": 3, "completed": 2, "in_progress": 1, "duration_n": 2, "duration_sum": 100_000, "duration_squares": str(10**19),
+            "duration_min": 40_000, "duration_max": 60_000, "arrivals_by": '{"INBOUND":3}', "completed_by": '{"USER_END":2}',
+            "in_progress_by": '{"INBOUND":1}', "generation": 1, "mark": 5,
+        }  # fmt: skip
+        assert rows["freshness"] == [(0, 3, T0, T0 + 1, T0 + 2, 1, 6)]
 
     @pytest.mark.parametrize(("mark", "generation", "wins"), [(6, 1, True), (5, 1, True), (4, 1, False), (4, 2, True), (9, 0, False)])
     def test_the_newer_pair_of_generation_and_mark_wins(
