@@ -117,7 +117,7 @@ class Bridge:
             )
             await link.lost.wait()
             metrics.CONNECTED.set(0)
-            metrics.RECONNECTS.inc()
+            metrics.LOST.inc()
             self._fault = f"connection to ActiveMQ lost: {link.reason}"
             log.warning("activemq lost", error=link.reason)
             await asyncio.to_thread(link.close)

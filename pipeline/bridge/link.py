@@ -7,6 +7,7 @@ connection. The blocking methods are called in worker threads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
@@ -29,6 +30,10 @@ STOMP_SESSION = "-1"
 TEXT = "TextMessage"
 BYTES = "BytesMessage"
 OTHER = "other"  # Map, Object, Stream or no body at all: STOMP does not tell which
+
+
+# stomp.py's own threads may take the socket away at any moment, which then shows as an AttributeError of None.
+GONE = (StompException, OSError, AttributeError)
 
 
 class LinkLost(Exception):  # transient: the bridge connects again
@@ -67,7 +72,7 @@ class Link(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ships no
             for number, queue in enumerate(self._settings.queues):
                 headers = {"activemq.prefetchSize": self._window}
                 self._stomp.subscribe(QUEUE_PREFIX + queue, id=str(number), ack="client-individual", headers=headers)
-        except (StompException, OSError) as exc:
+        except GONE as exc:
             self._drop()
             raise LinkLost(f"ActiveMQ on {where} cannot be reached: {type(exc).__name__} {exc}".rstrip()) from None
         except LinkLost:
@@ -85,21 +90,20 @@ class Link(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ships no
             raise LinkLost(self.reason)
         try:
             transport.send(frames)
-        except (StompException, OSError) as exc:
+        except GONE as exc:
             raise LinkLost(f"{type(exc).__name__} {exc}") from None
 
     def close(self) -> None:
         """Disconnect after ActiveMQ has worked through all acknowledgements. Blocks for a few seconds at most."""
-        try:
+        with contextlib.suppress(*GONE):
             self._stomp.transport.send(b"DISCONNECT\nreceipt:%s\n\n\x00" % DISCONNECT_RECEIPT.encode())
             self._ended.wait(DISCONNECT_TIMEOUT_S)
-        except (StompException, OSError):
-            pass  # it is gone already, which is what we want
         self._drop()
 
     def _drop(self) -> None:
         self.taking = False
-        self._stomp.transport.disconnect_socket()
+        with contextlib.suppress(*GONE):
+            self._stomp.transport.disconnect_socket()
 
     # -- called by stomp.py in its receiver thread
 

@@ -10,7 +10,7 @@ QUARANTINED = Counter("rs_bridge_quarantined_total", "Messages and elements put 
 ACKNOWLEDGED = Counter("rs_bridge_messages_acknowledged_total", "Messages acknowledged to ActiveMQ")
 WINDOW = Gauge("rs_bridge_window_messages", "Messages taken and not yet acknowledged")
 CONNECTED = Gauge("rs_bridge_connected", "1 while connected to ActiveMQ")
-RECONNECTS = Counter("rs_bridge_reconnects_total", "Connections to ActiveMQ made after the first one")
+LOST = Counter("rs_bridge_connections_lost_total", "Connections to ActiveMQ that were lost")
 RESENT = Counter("rs_bridge_kafka_failures_total", "Batches that Kafka did not confirm and that were sent again")
 LATENCY = Histogram(
     "rs_bridge_latency_seconds",

@@ -130,9 +130,10 @@ class _Body:
             compact = orjson.dumps(element)
         except TypeError:  # nested too deep, or a LargeNumber
             raise _Doubtful from None
+        event_digest = digest(element)  # first: where digits are lost, the size is not the true one either
         if (size or len(compact)) > self.max_event_bytes:
             raise Fault("too_large", f"the event has {size or len(compact)} bytes, allowed {self.max_event_bytes}")
-        return Good(index, key.encode(), element["kind"], digest(element), compact, event)
+        return Good(index, key.encode(), element["kind"], event_digest, compact, event)
 
     def _slow(self, index: int | None) -> Good:
         """One element, exactly: the first fault in the contract's order, numbers exact. Raises Fault."""

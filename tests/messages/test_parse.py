@@ -296,6 +296,8 @@ def test_m4_size_of_an_event() -> None:
     assert reason(_padded(65_536, seq="x")) == "bad_type"
     assert reason(_padded(65_536, guid=GUID + ";tail")) == "good"
     assert reason(_padded(65_537, guid=GUID + ";tail")) == "too_large"
+    written_short = _padded(65_536, large=1).replace(b'"large": 1', b'"large": 1e20').replace(b"xxx", b"", 1)
+    assert reason(written_short) == "good"
     one_more_digit = _padded(65_536, large=2**64 - 1).replace(b"18446744073709551615", b"184467440737095516150")
     assert reason(one_more_digit) == "too_large"
 
