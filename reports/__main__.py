@@ -24,7 +24,7 @@ def main() -> int:
     try:
         own = settings.load()
         app = make(own)
-    except ValueError as exc:
+    except settings.WrongSettings as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     log = logs.setup("reports")

@@ -161,21 +161,20 @@ def _guid(text: str, zone: ZoneInfo) -> Match:
     return match
 
 
-MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(\.\d{1,3})?(Z|[ +-]\d\d:?\d\d)?")
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(\.\d{1,3})?(Z|[ +-]\d\d:?\d\d)?", re.ASCII)
 
 
 def _date_time(text: str, zone: ZoneInfo) -> int:
     found = MOMENT.fullmatch(text)
     if found is None:
         raise ValueError(text)
-    minute, second, fraction, offset = found.groups()
+    minute, second, fraction, offset = found.groups(default="")
     # A plus sign that was not escaped in the query arrives as a blank.
-    offset = {None: "", "Z": "+00:00"}.get(offset, (offset or "").replace(" ", "+"))
-    moment = datetime.fromisoformat(f"{minute}{second or ':00'}{(fraction or '.0')[1:].ljust(3, '0').join(('.', ''))}{offset}")
+    moment = datetime.fromisoformat(minute + (second or ":00") + offset.replace(" ", "+"))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
     try:
-        return round(moment.timestamp() * 1000)
+        return round(moment.timestamp()) * 1000 + int(fraction[1:].ljust(3, "0"))
     except OverflowError as exc:
         raise ValueError(text) from exc
 

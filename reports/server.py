@@ -71,7 +71,7 @@ def app_of(site: Site, assets: Path) -> FastAPI:
 
 
 def make(settings: Settings) -> FastAPI:
-    """Raises ValueError if the settings name a store that reports cannot read."""
+    """Raises WrongSettings if they name a store that reports cannot read."""
     site = Site(Store(database_path(settings)), ZoneInfo(settings.reports.time_zone), settings.reports.page_size)
     return app_of(site, settings.reports.assets)
 

@@ -9,21 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from pipeline.settings import Settings
+from pipeline.settings import Settings, WrongSettings
 from reports.exceptions import Lack, StoreUnavailable
 
-PREFIX = "sqlite:///"
 BUSY_S = 2.0
 LONGEST_S = 20.0  # a query that runs longer would keep a thread and a snapshot; the log of the database grows meanwhile
 PROGRESS_STEPS = 100_000  # virtual machine steps between two looks at the clock, some milliseconds
 
 
 def database_path(settings: Settings) -> Path:
-    """Where the SQLite file of setting sinks.database lies. Raises ValueError for another kind of database."""
-    url = settings.sinks.database
-    if not url.startswith(PREFIX):
-        raise ValueError(f"sinks.database is {url.split('://')[0]}://...: reports read {PREFIX}FILE only")
-    return settings.stack.data / url.removeprefix(PREFIX)  # an absolute path stays as it is
+    """Where the SQLite file of setting sinks.database lies. Raises WrongSettings for another kind of database."""
+    file = settings.database_file
+    if file is None:
+        raise WrongSettings(f"setting sinks.database is {settings.sinks.database!r}: reports read sqlite:///FILE only")
+    return file
 
 
 class Store:

@@ -14,7 +14,7 @@ from reports.queries.calls import Message, OneCall, Session
 TITLE_PX, BAR_PX, ACTION_PX, GAP_PX, AXIS_PX = 22, 16, 20, 14, 24
 MOST_MARKS = 400  # of a session; more would only hide each other, the table has them all
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
-MOST_TICKS = 6
+MOST_TICKS = 8
 LEAST_SPAN_MS = 500
 
 

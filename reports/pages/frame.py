@@ -37,7 +37,7 @@ NAMES = {
     "FIVE_MINUTES": "5 minutes",
     "HOUR": "Hour",
     "DAY": "Day",
-    "component_type": "Component type",
+    "component_type": "All sessions",
     "component": "Component",
     "tenant": "Tenant",
     "tenant-own": "Tenant, own only",

@@ -32,7 +32,7 @@
     return {
       animation: false,
       backgroundColor: "transparent",
-      grid: [{ left: 40, right: 10, top: 52, height: "19%" }, { left: 40, right: 10, top: "48%", bottom: 22 }],
+      grid: [{ left: 40, right: 34, top: 52, height: "19%" }, { left: 40, right: 34, top: "48%", bottom: 22 }],
       legend: { top: 0, left: 0, icon: "roundRect", itemWidth: 10, itemHeight: 10, itemGap: 16, textStyle: { color: soft, fontSize: 12 }, inactiveColor: edge },
       axisPointer: { link: [{ xAxisIndex: "all" }] },
       tooltip: {

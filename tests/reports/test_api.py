@@ -16,7 +16,7 @@ from tests.reports.seed import END, SCHEMA, Seeded
 LOCAL_END = datetime.fromtimestamp(END / 1000, ZONE)
 
 
-async def answer(web: httpx.AsyncClient, path: str, status: int = 200, **params: Any) -> dict[str, Any]:
+async def answer(web: httpx.AsyncClient, path: str, status: int = 200, /, **params: Any) -> dict[str, Any]:
     got = await web.get("/ems-rs" + path, params={name.replace("_", "-"): value for name, value in params.items()})
     assert got.status_code == status, got.text
     assert got.headers["content-type"] == ("application/json" if status == 200 else "application/problem+json")

@@ -17,7 +17,6 @@ import uvicorn
 from reports.server import app_of
 from reports.site import Site, wall_clock
 from reports.store import Store
-from tests.conftest import free_port
 from tests.reports import seed
 from tests.reports.screenshots import ARGUMENTS, CHROMIUM, PHONE, WIDE
 
@@ -41,13 +40,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Iterator[R
     path = tmp_path_factory.mktemp("browser") / "live.sqlite3"
     seeded = seed.fill(path, end=wall_clock(), hours=4)
     app = app_of(Site(Store(path), ZoneInfo("UTC")), assets)
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + 20
     while not server.started and time.monotonic() < end:
         time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
     yield Running(f"http://127.0.0.1:{port}", path, seeded)
     server.should_exit = True
     thread.join(10)
@@ -206,7 +205,8 @@ def test_by_keyboard(page: Page, server: Running) -> None:
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.name"))
     assert reached == ["number", "guid", "tenant-id", "app-id"]
-    outline = page.evaluate("(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.boxShadow; })()")
+    style = "getComputedStyle(document.activeElement)"
+    outline = page.evaluate(f"{style}.outlineStyle + {style}.boxShadow")
     assert outline != "nonenone"
     page.locator("input[name=number]").fill("8005550124")
     page.keyboard.press("Enter")
@@ -232,8 +232,9 @@ def test_every_field_and_picture_has_a_name(page: Page, server: Running) -> None
     for path in ("/", "/calls", "/bins?dimension=tenant", f"/calls/{server.seeded.of('MCP')[3].guid}"):
         page.goto(server.base + path)
         nameless = page.evaluate(
-            "[...document.querySelectorAll('input, select, [role=img], nav, table a, button')].filter((e) => !(e.labels && e.labels.length) &&"
-            " !e.getAttribute('aria-label') && !e.textContent.trim()).map((e) => e.outerHTML.slice(0, 80))"
+            "[...document.querySelectorAll('input, select, [role=img], nav, table a, button')]"
+            ".filter((e) => !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim())"
+            ".map((e) => e.outerHTML.slice(0, 80))"
         )
         assert nameless == []
         assert page.locator("h1").count() == 1

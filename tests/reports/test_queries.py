@@ -103,6 +103,7 @@ def in_uri(session: Session, number: str) -> bool:
 FILTERS: list[tuple[CallFilter, Callable[[Session], bool]]] = [
     (CallFilter(), lambda s: True),
     (CallFilter(number=Match("+15551", prefix=True)), lambda s: in_uri(s, "+15551")),
+    (CallFilter(number=Match("+1555")), lambda s: False),
     (CallFilter(number=Match("8005550123")), lambda s: s.dn == "8005550123"),
     (CallFilter(number=Match("80055501", prefix=True)), lambda s: (s.dn or "").startswith("80055501")),
     (CallFilter(dns=(DigitRange("8005550124", "8005550199"),)), lambda s: s.dn in ("8005550124", "8005550199")),

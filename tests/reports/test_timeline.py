@@ -15,10 +15,9 @@ ENVELOPE: dict[str, Any] = {"v": 1, "comp": "MCP", "comp_id": 301, "session": "S
 
 
 def session(start: int | None, end: int | None, comp: str = "MCP", comp_id: int = 301) -> Session:
-    return Session(
-        GUID, comp, comp_id, "S", 0, start, end, end is not None, False, None, (), None, None, None, None, "UNKNOWN", None, None, None, (), (),
-        None if end is None else "USER_END", None, None, None, None, None, None, None, 0, 0,
-    )  # fmt: skip
+    nothing: dict[str, Any] = dict.fromkeys(Session.__dataclass_fields__)
+    known = {"guid": GUID, "comp": comp, "comp_id": comp_id, "session": "S", "start_ts": start, "end_ts": end, "ended": end is not None}
+    return Session(**nothing | known)
 
 
 def one(*events: ActionStart | ActionEnd, parts: tuple[Session, ...], messages: tuple[Message, ...] = ()) -> OneCall:
@@ -83,7 +82,14 @@ def test_an_action_of_a_running_session_stays_open() -> None:
 def test_lanes_lie_inside_the_picture_and_do_not_overlap() -> None:
     mcp, rm = session(140, 21_600), session(0, 21_650, "RM", 201)
     messages = tuple(Message(301, "S", n, "call.event", 140 + n * 1000, 0, n, "q", "m") for n in range(20))
-    overlapping = [start(1000, "a"), start(1500, "b"), end(3000, "a"), end(4000, "b"), start(5000, "c"), end(6000, "c")]
+    overlapping: list[ActionStart | ActionEnd] = [
+        start(1000, "a"),
+        start(1500, "b"),
+        end(3000, "a"),
+        end(4000, "b"),
+        start(5000, "c"),
+        end(6000, "c"),
+    ]
     found = timeline(one(*overlapping, parts=(rm, mcp), messages=messages), 99_000)
     assert found is not None
     bars = [bar for lane in found.lanes for bar in (lane.bar, *lane.actions) if bar is not None]
