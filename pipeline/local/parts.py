@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.init import InitError, create_topics
 from pipeline.local.activemq import ActiveMQBroker
-from pipeline.local.fetch import JARS
+from pipeline.local.fetch import ASSETS, JARS
 from pipeline.local.kafka import KafkaNode
 from pipeline.local.part import Part, StackFault, Step
 from pipeline.local.ports import Port, free_port
@@ -128,7 +128,9 @@ def _sinks(settings: Settings, data: Path) -> Part:
 
 def _reports(settings: Settings) -> Part:
     host, port = settings.reports.host, settings.reports.port
-    return _python("reports", ["-m", "reports"], settings, partial(http_ready, _reached(host), port), f"http://{host}:{port}/", {})
+    # Its default is relative to the working directory; rs up may be called anywhere.
+    assets = {} if "assets" in settings.reports.model_fields_set else {"RS_REPORTS__ASSETS": str(ASSETS)}
+    return _python("reports", ["-m", "reports"], settings, partial(http_ready, _reached(host), port), f"http://{host}:{port}/", assets)
 
 
 def _simulator(settings: Settings) -> Part:
