@@ -13,7 +13,6 @@ from pipeline.cli.up import assigned
 from pipeline.local.ports import free_port
 from pipeline.settings import WrongSettings
 
-
 LOADED = """
 import sys
 from pipeline.cli import build
