@@ -17,6 +17,7 @@ from tests.runtime.world import World, call_of, stop, window_of
 
 SESSION_S = 6  # the shortest a broker allows by default
 TYPES = ("offered", "answered", "ended")
+EVENTS = 40_000  # of a short round: about twenty seconds
 HOW = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
 
@@ -83,6 +84,18 @@ def compare(world, app, expected, line):
     assert not off, f"{line}: {len(off)} of {len(windows)} windows wrong: {dict(list(off.items())[:3])}"
     assert len(found) == len(calls), line
     assert len(counted) == len(windows), line
+
+
+def random_crashes(world, app, topic, mode="mix"):
+    """A short round with a seed that is said when it fails."""
+    records, *expected = traffic(EVENTS)
+    world.make(topic, records)
+    round_of(world, app, topic, EVENTS, expected, mode, random.randrange(2**32))
+
+
+def random_kills(world, app, topic):
+    """The same with kill -9 alone: no time is spent frozen, so more is hit."""
+    random_crashes(world, app, topic, "kill")
 
 
 def say(*words):

@@ -1,7 +1,6 @@
 """Every case of `holes.py` and the random crashes, against one broker. Cases mostly wait, so several run at a time: the first
 test starts all that were selected, each test waits for its own."""
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -9,8 +8,8 @@ import pytest
 from tests.runtime import crash, holes
 from tests.runtime.world import World
 
-AT_A_TIME = 3  # a worker burns a CPU second to start; more at a time would only run into time-outs on two cores
-EVENTS = 40_000
+AT_A_TIME = 4  # a worker burns a CPU second to start and then waits; more at a time would run into time-outs on two cores
+CASES = [crash.random_crashes, crash.random_kills, *holes.CASES]  # the longest first
 
 pytestmark = pytest.mark.slow
 
@@ -36,19 +35,6 @@ def run(case, world):
     case(world, name, name + "-ev")
 
 
-@pytest.mark.parametrize("case", holes.CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_hole(case, running: dict[object, Future]):
     running[case].result(180)
-
-
-@pytest.fixture(scope="module")
-def crashes(world):
-    records, *expected = crash.traffic(EVENTS)
-    world.make("crashes", records)
-    return expected
-
-
-@pytest.mark.parametrize("mode", ["mix", "kill"])
-def test_random_crashes(mode, world, crashes):
-    seed = int.from_bytes(os.urandom(4), "big")
-    crash.round_of(world, f"crash-{mode}", "crashes", EVENTS, crashes, mode, seed)
