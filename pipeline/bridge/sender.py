@@ -132,6 +132,9 @@ class Sender:
                     log.warning("kafka unreachable", bootstrap=self._bootstrap, error=f"{type(exc).__name__} {exc}".strip())
                     said = type(exc).__name__
                 await asyncio.sleep(backoff.next())
+            except asyncio.CancelledError:
+                await _close(producer)
+                raise
             else:
                 self._producer, self._fault = producer, None
                 self.connected.set()
@@ -139,7 +142,8 @@ class Sender:
                 return
 
     async def _probe(self) -> None:
-        """Notice a Kafka that has gone while nothing is being sent."""
+        """Notice a Kafka that has gone, also while nothing is being sent, and say so once: aiokafka tries again in silence."""
+        said = False
         while True:
             await asyncio.sleep(PROBE_PAUSE_S)
             if not self.connected.is_set() or self._producer is None:
@@ -150,6 +154,9 @@ class Sender:
                 self._fault = f"Kafka on {self._bootstrap} does not answer: {type(exc).__name__}"
             else:
                 self._fault = None
+            if (self._fault is not None) != said:
+                said = not said
+                log.warning("kafka does not answer" if said else "kafka answers again", bootstrap=self._bootstrap)
 
 
 class Retired(Exception):  # transient

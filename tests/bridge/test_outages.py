@@ -102,3 +102,5 @@ def test_kafka_killed_and_started_again(own_kafka: Restartable, activemq: int, q
     assert len(found) == 500, "the idempotent producer sends nothing twice"
     until(lambda: worker.unready() == {}, what="ready again")
     assert worker.stop() == 0
+    log = worker.log.read_text()
+    assert log.count("kafka does not answer") == log.count("kafka answers again") == 1
