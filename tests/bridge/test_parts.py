@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from typing import Any, cast
 
@@ -55,6 +56,8 @@ async def test_inbox_loses_no_wake_up() -> None:
     def fill() -> None:
         for number in range(count):
             inbox.put(taken(number))
+            if number % 300 == 0:
+                time.sleep(0.002)  # lets the reader empty it and wait
 
     thread = threading.Thread(target=fill)
     thread.start()
