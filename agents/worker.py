@@ -1,8 +1,7 @@
 """The Faust app of the agents: `faust -A agents worker`."""
 
-from pipeline.app import make_app
-
 from agents import calls, tenants
+from pipeline.app import make_app
 from pipeline.settings import load
 from pipeline.topics import AGENTS_APP
 
