@@ -13,7 +13,7 @@ from reports.parameters import CALL_TYPES
 from reports.queries import live
 from reports.queries.bins import Bin, BinFilter
 from reports.queries.live import Freshness, InProgress
-from reports.usage import AsOf, Count, Usage, as_of, bin_now, count, leading, present, running_sessions, series, usage
+from reports.usage import AsOf, Count, Usage, as_of, bin_now, count, cut_elsewhere, leading, present, running_sessions, series, usage
 
 MOST_ROWS = 25
 
@@ -54,6 +54,7 @@ class Now:
     apps: Table
     components: Table
     is_empty: bool
+    cut_elsewhere: bool
 
 
 def now(connection: Connection, wall: int, zone: ZoneInfo, hours: int, comp: str | None) -> Now:
@@ -85,6 +86,7 @@ def now(connection: Connection, wall: int, zone: ZoneInfo, hours: int, comp: str
         apps=table("app", chosen),
         components=table("component", *comps),
         is_empty=not live.has_calls(connection),
+        cut_elsewhere=cut_elsewhere(connection, zone),
     )
 
 

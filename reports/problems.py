@@ -59,7 +59,15 @@ async def no_such_path(request: Request, _: Exception) -> Response:
     return problem(request, 404, "There is no such service.")
 
 
+async def unforeseen(request: Request, _: Exception) -> Response:
+    """A fault of ours. It goes on to the log with its traceback; the reader gets no inside of it."""
+    if _is_api(request):
+        return problem(request, 500, "The server failed at this request; its log says why.")
+    return frame.error_page(request, 500, "Something went wrong", "The server failed at this page; its log says why.")
+
+
 def install(app: FastAPI) -> None:
+    app.add_exception_handler(Exception, unforeseen)
     app.add_exception_handler(Malformed, malformed)
     app.add_exception_handler(StoreUnavailable, unavailable)
     app.add_exception_handler(NotStored, not_stored)

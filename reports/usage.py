@@ -111,6 +111,12 @@ def series(connection: Connection, wanted: BinFilter, zone: ZoneInfo) -> Series:
     return Series(wanted.granularity, tuple(filled))
 
 
+def cut_elsewhere(connection: Connection, zone: ZoneInfo) -> bool:
+    """Whether the days of the store were cut in another time zone: then its days are not those that reports ask for."""
+    last = bins.last_day(connection)
+    return last is not None and start_of(DAY, last, zone) != last
+
+
 def leading(present: Sequence[str]) -> str:
     return next((comp for comp in LEADING if comp in present), LEADING[0])
 

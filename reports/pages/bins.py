@@ -19,7 +19,7 @@ from reports.queries import live
 from reports.queries.bins import Bin, BinFilter
 from reports.queries.calls import Names
 from reports.site import site_of
-from reports.usage import AsOf, as_of, leading, series
+from reports.usage import AsOf, as_of, cut_elsewhere, leading, series
 
 router = APIRouter(include_in_schema=False)
 SPANS = {"FIVE_MINUTES": 6 * 3_600_000, "HOUR": 48 * 3_600_000, "DAY": 30 * 86_400_000}
@@ -45,6 +45,7 @@ def bins_page(request: Request) -> Response:
         wanted = BinFilter(comp, dimension, granularity, *span, (value,))
         shown = () if faults else series(connection, wanted, site.zone).bins
         names = site.names(connection)
+        is_cut_elsewhere = cut_elsewhere(connection, site.zone)
     # Later bins have none, and the running one is not over: its figure comes with the next event.
     line = tuple(row.in_progress if row.start <= moment.at else None for row in shown)
     labels = tuple(formats.clock(row.start, site.zone, "%d %b" if granularity == DAY else "%d %b %H:%M") for row in shown)
@@ -67,6 +68,7 @@ def bins_page(request: Request) -> Response:
         label=label_of(dimension, names),
         span=span,
         moment=moment,
+        is_cut_elsewhere=is_cut_elsewhere,
         dimensions=p.DIMENSIONS,
         granularities=p.GRANULARITIES,
         total=total_of(shown),

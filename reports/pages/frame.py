@@ -11,13 +11,14 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports import VERSION, formats
-from reports.exceptions import StoreUnavailable
+from reports.exceptions import Lack, StoreUnavailable
 from reports.now import Plot
 from reports.queries.live import Freshness
 from reports.site import site_of
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 STALE_MS, STUCK_MS = 10_000, 60_000
+EARLY: tuple[Lack, ...] = ("missing", "empty")  # no errors: the stack is only starting
 
 NAMES = {
     "INBOUND": "Inbound",
@@ -102,7 +103,7 @@ def render(request: Request, template: str, status: int = 200, *, fresh: Freshne
 
 def waiting_page(request: Request, exc: StoreUnavailable) -> HTMLResponse:
     """The store can't be read: a page that looks again by itself. An empty store is no error, only early."""
-    return render(request, "waiting.html", 200 if exc.lack in ("missing", "empty") else 503, lack=exc.lack, detail=exc.detail)
+    return render(request, "waiting.html", 200 if exc.lack in EARLY else 503, lack=exc.lack, detail=exc.detail)
 
 
 def error_page(request: Request, status: int, title: str, detail: str) -> HTMLResponse:

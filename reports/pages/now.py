@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from reports import parameters as p
+from reports.exceptions import StoreUnavailable
 from reports.now import now
-from reports.pages.frame import plot_json, render
+from reports.pages.frame import EARLY, plot_json, render
 from reports.parameters import Reader
 from reports.queries import live
 from reports.site import site_of
@@ -56,6 +57,11 @@ def _now(request: Request, template: str) -> Response:
 @router.get("/freshness")
 def freshness_part(request: Request) -> Response:
     """The head's line on freshness, for htmx."""
-    with site_of(request).store.reading() as connection:
-        fresh = live.freshness(connection)
+    try:
+        with site_of(request).store.reading() as connection:
+            fresh = live.freshness(connection)
+    except StoreUnavailable as exc:
+        if exc.lack not in EARLY:
+            raise
+        fresh = None
     return render(request, "freshness.html", fresh=fresh)

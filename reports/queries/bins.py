@@ -111,8 +111,8 @@ def values_of(connection: Connection, comp: str, dimension: str, limit: int = 50
     return tuple(row["value"] for row in rows)
 
 
-def last_bin(connection: Connection, comp: str) -> int | None:
-    """Start of the last day of a component type."""
-    sql = "SELECT max(bin_start) FROM bin_rows WHERE granularity = 'DAY' AND dimension = 'component_type' AND comp = ?"
-    start: int | None = connection.execute(sql, [comp]).fetchone()[0]
+def last_day(connection: Connection) -> int | None:
+    """Start of the last day that any component type has."""
+    sql = "SELECT max(bin_start) FROM bin_rows WHERE granularity = 'DAY' AND dimension = 'component_type'"
+    start: int | None = connection.execute(sql).fetchone()[0]
     return start

@@ -18,7 +18,7 @@ from reports.server import app_of
 from reports.site import Site, wall_clock
 from reports.store import Store
 from tests.reports import seed
-from tests.reports.screenshots import ARGUMENTS, CHROMIUM, PHONE, WIDE
+from tests.reports.screenshots import ARGUMENTS, CHROMIUM, LOW, PHONE
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED: pages in a browser need playwright")
 
@@ -89,7 +89,7 @@ def watch(server: Running) -> Iterator[Watch]:
 @pytest.fixture
 def page(browser: Browser, watch: Watch, request: pytest.FixtureRequest) -> Iterator[Page]:
     phone = getattr(request, "param", None) == "phone"
-    context = browser.new_context(viewport=PHONE if phone else WIDE, color_scheme="dark" if phone else "light")  # type: ignore[arg-type]
+    context = browser.new_context(viewport=PHONE if phone else LOW, color_scheme="dark" if phone else "light")  # type: ignore[arg-type]
     found = context.new_page()
     found.set_default_timeout(10_000)
     found.on("console", watch.console)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
+from reports.server import app_of
 from tests.reports import seed
 from tests.reports.conftest import client, site
 from tests.reports.seed import END, SCHEMA, Seeded, Session
@@ -37,6 +39,7 @@ async def test_pages_without_calls(tmp_path: Path, path: str, state: str) -> Non
         connection.close()
     async with client(site(file)) as web:
         got = await web.get(path)
+        assert "No figures yet" in (await web.get("/freshness", headers={"HX-Request": "true"})).text
     assert got.status_code == 200
     if state != "tables only":
         assert "Nothing has arrived yet" in got.text
@@ -147,3 +150,25 @@ def test_no_page_carries_script_style_or_foreign_address() -> None:
     for file in (Path(__file__).parents[2] / "reports" / "templates").glob("*.html"):
         text = file.read_text()
         assert not re.search(r"\sstyle=|<style|\son\w+=|<script(?![^>]*\ssrc=\")|https?://", text), file.name
+
+
+async def test_a_fault_of_ours_tells_nothing_of_the_inside(store_path: Path, seeded: Seeded) -> None:
+    def broken() -> int:
+        raise RuntimeError("secret inside")
+
+    where = site(store_path)
+    app = app_of(where, Path("no-assets"))
+    where.clock = broken
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as web:
+        got = await web.get("/ems-rs/RT/tenants/usage")
+    assert got.status_code == 500
+    assert got.json()["title"] == "Internal Server Error"
+    assert "secret" not in got.text
+
+
+@pytest.mark.parametrize(("zone", "said"), [("Asia/Kolkata", False), ("Europe/Berlin", True)])
+async def test_days_that_were_cut_in_another_time_zone_are_said(store_path: Path, seeded: Seeded, zone: str, said: bool) -> None:
+    async with client(site(store_path, zone=ZoneInfo(zone))) as web:
+        for path in ("/", "/bins?granularity=DAY"):
+            assert ("cut in another time zone" in (await web.get(path)).text) is said
