@@ -72,6 +72,9 @@ class App(faust.App):  # type: ignore[misc]  # Faust ships no types
             if topic in self.checkpoint_of:
                 raise WrongDeclaration(f"topic {topic} has a checkpoint already")
             self.checkpoint_of[topic] = made
+        for table in made.tables:
+            if any(table in other.tables for other in self.checkpoints):
+                raise WrongDeclaration(f"table {table.name} belongs to another checkpoint already: its marks are positions in one source")
         self.checkpoints.append(made)
         for source in made.sources:
             self.topics.add(source)  # one agent iterates the chunks of all sources: nobody else would subscribe the others

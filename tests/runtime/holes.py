@@ -52,6 +52,19 @@ def poison_record(world, app, topic):
         assert (world.committed(app, topic)[0] or 0) <= 100
 
 
+def hook_fails(world, app, topic):
+    """A hook raises when no body is at work: the worker exits, and what the cut would have committed is not."""
+    world.make(topic, records(50))
+    worker = world.start(app, topic, JOB="bad-hook", BEAT="0.3")
+    assert all_committed(world, app, topic, 50)
+    world.send(topic, records(50, start=50))
+    assert worker.wait(30) not in (0, None)
+    assert world.log(app).count("nothing more is committed: RuntimeError: hook failed") == 1
+    assert world.committed(app, topic)[0] <= 99
+    mend(world, app, topic, end=100)
+    assert_exact(world, app, 100)
+
+
 def dropped_records(world, app, topic):
     """A chunk vanishes between fetch and fold: the worker stops instead of committing over it."""
     world.make(topic, records(20000))
@@ -109,9 +122,9 @@ def control_no_marks(world, app, topic):
     assert world.windows(app) > 1000
 
 
-def mend(world, app, topic, **env):
+def mend(world, app, topic, end=1000, **env):
     worker = world.start(app, topic, **env)
-    assert all_committed(world, app, topic, 1000), world.log(app)[-3000:]
+    assert all_committed(world, app, topic, end), world.log(app)[-3000:]
     assert stop(worker) == 0
 
 

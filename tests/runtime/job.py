@@ -133,6 +133,14 @@ if "ticks" in JOB:
             state.touch(key)
 
 
+if "bad-hook" in JOB:
+
+    @checkpoint.before_cut
+    def fail(cut):
+        if cut.positions[min(cut.positions)] == 100:
+            raise RuntimeError("hook failed")
+
+
 if "expire" in JOB:
 
     @checkpoint.before_cut

@@ -287,6 +287,15 @@ def test_marks_over_several_topics_are_refused():
         Worker(topics=("in", "too"))
 
 
+def test_a_table_or_a_topic_belongs_to_one_checkpoint():
+    worker = Worker()
+    other = worker.app.topic("other")
+    with pytest.raises(WrongDeclaration, match="table first belongs to another"):
+        worker.app.checkpoint(other, [worker.tables["first"]], interval=1, max_events=1)
+    with pytest.raises(WrongDeclaration, match="topic in has a checkpoint"):
+        worker.app.checkpoint(worker.app.topic("in"), [], interval=1, max_events=1)
+
+
 def test_an_inbox_wakes_the_fetcher_when_it_is_half_empty():
     woken = []
     inbox = Inbox(10, lambda: woken.append(True))
