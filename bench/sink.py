@@ -31,6 +31,7 @@ from sinks.sql.rows import Table
 from sinks.sql.sqlite import SQLite
 from sinks.sql.task import SQLStore
 from tests.sinks.builders import FakeRecord, bin_record, call_record, entry
+from tests.sinks.contract import FakeLog
 
 HOUR_MS = 3_600_000
 START = 1_795_000_000_000 // HOUR_MS * HOUR_MS
@@ -59,10 +60,7 @@ async def into_store(topic: str, make: Callable[[int, int], list[FakeRecord]], c
     async def nothing_aside(records: object) -> None:
         raise AssertionError(records)
 
-    async def log_id() -> str:
-        return "bench"
-
-    store = SQLStore(SQLite(path), nothing_aside, log_id)
+    store = SQLStore(SQLite(path), nothing_aside, FakeLog("bench"))
     await store.start([])
     for name, mark in LOADS:
         made = make(count, mark)

@@ -21,6 +21,7 @@ from pipeline.runtime import Message, Start
 from pipeline.settings import Settings, WrongSettings, load
 from sinks import metrics
 from sinks.sql.binder import SOURCES, Unstorable
+from sinks.sql.buffer import TopicPartition
 from sinks.sql.dialect import Dialect
 from sinks.sql.sqlite import SQLite
 from sinks.sql.task import SQLStore
@@ -59,13 +60,20 @@ async def put_aside(records: Sequence[Unstorable]) -> None:
         await app.producer.send_all(topics.SINK_QUARANTINE, partition, messages)
 
 
-async def log_id() -> str:
-    return await topic_id(settings.kafka.bootstrap, topics.BILLING)
+class Log:
+    """What the store asks about the topics it is filled from."""
+
+    async def log_id(self) -> str:
+        return await topic_id(settings.kafka.bootstrap, topics.BILLING)
+
+    async def first_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
+        first: Mapping[TopicPartition, int] = await app.consumer.earliest_offsets(*partitions)
+        return first
 
 
 settings = load()
 logs.setup(STAGE)
-store = SQLStore(dialect_of(settings), put_aside, log_id)
+store = SQLStore(dialect_of(settings), put_aside, Log())
 app = make_app(topics.SINKS_APP, health_port=settings.health.sinks_port)
 source = app.topic(*SOURCES, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=settings.kafka.partitions)
 checkpoint = app.checkpoint(source, [store], interval=settings.sinks.interval, max_events=settings.sinks.max_rows)

@@ -139,7 +139,8 @@ class SQLite:
             return Poison("refused", str(error))  # names the table and column, not the value
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return Fatal(
-                f"{self.path} is damaged ({error}): put a backup there, or move it away; the sink then fills a new one from the log"
+                f"{self.path} is damaged ({error}): put a backup there, or move it away: "
+                "a new one is filled with what the tables still hold, the rest by a rebuild"
             )
         if code == sqlite3.SQLITE_READONLY:
             return Fatal(f"{self.path} may not be written to ({error}): mend its permissions, or choose another with sinks.database")

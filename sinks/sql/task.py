@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
@@ -32,11 +32,21 @@ LONGEST_PAUSE_S = 15.0
 GENERATION = "generation"  # names in rs_meta
 LOG_ID = "billing_topic"
 
-LogId = Callable[[], Awaitable[str]]
-"""Gives the id of the topic rs.billing that the records come from."""
-
 PutAside = Callable[[Sequence[Unstorable]], Awaitable[None]]
 """Makes records durable in the quarantine before it returns."""
+
+
+class Source(Protocol):
+    """Where the records come from."""
+
+    async def log_id(self) -> str:
+        """The id of the topic rs.billing that everything was made of."""
+        ...
+
+    async def first_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Where each partition begins."""
+        ...
+
 
 T = TypeVar("T")
 log = structlog.get_logger("sinks")
@@ -48,11 +58,11 @@ class SQLStore:
     `trouble`: why nothing can be written at the moment, in words, else None.
     """
 
-    def __init__(self, dialect: Dialect, put_aside: PutAside, log_id: LogId) -> None:
+    def __init__(self, dialect: Dialect, put_aside: PutAside, source: Source) -> None:
         self.trouble: str | None = None
         self._dialect = dialect
         self._put_aside = put_aside
-        self._log_id = log_id
+        self._source = source
         self._buffer = Buffer()
         self._writer = Writer(dialect)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql")  # database calls block
@@ -68,12 +78,16 @@ class SQLStore:
         return self._stored.get(tp, 0)
 
     async def start(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Where to begin reading: the offsets in the store, for partitions that have one. The first time, the schema is
-        brought up to date before. Raises Fatal if it can't be, or if the store belongs to another log."""
+        """Where to begin reading: the offsets in the store, or the beginning of a partition that the store does not know. Kafka's
+        committed offsets do not count: the store may be a new one. The first time, the schema is brought up to date before.
+        Raises Fatal if it can't be, or if the store belongs to another log."""
         if self._generation is None:
             self._generation = await self._open()
+        wanted = set(partitions)
         stored = await self._patiently(self._writer.offsets)
-        self._stored = {tp: stored[tp] for tp in partitions if tp in stored}
+        self._stored = {tp: stored[tp] for tp in wanted if tp in stored}
+        if unknown := wanted - stored.keys():
+            return {**self._stored, **await self._source.first_offsets(unknown)}
         return dict(self._stored)
 
     async def _open(self) -> int:
@@ -81,7 +95,7 @@ class SQLStore:
         for name in await self._patiently(migrate, self._dialect):
             log.info("schema script applied", script=name)
         meta = await self._patiently(self._writer.meta)
-        known, log_id = meta.get(LOG_ID), await self._log_id()
+        known, log_id = meta.get(LOG_ID), await self._source.log_id()
         if known is None:
             await self._patiently(self._writer.add_meta, LOG_ID, log_id)
         elif known != log_id:

@@ -85,6 +85,19 @@ class Failing:
         return error if isinstance(error, Transient | Poison | Fatal) else self._dialect.meaning(error)
 
 
+class FakeLog:
+    """A log whose partitions begin at offset 3."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def log_id(self) -> str:
+        return self._name
+
+    async def first_offsets(self, partitions: set[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        return dict.fromkeys(partitions, 3)
+
+
 @asynccontextmanager
 async def opened(dialect: Any, log: str = LOG) -> AsyncIterator[tuple[SQLStore, list[Unstorable]]]:
     aside: list[Unstorable] = []
@@ -92,10 +105,7 @@ async def opened(dialect: Any, log: str = LOG) -> AsyncIterator[tuple[SQLStore, 
     async def put_aside(records: Sequence[Unstorable]) -> None:
         aside.extend(records)
 
-    async def log_id() -> str:
-        return log
-
-    store = SQLStore(dialect, put_aside, log_id)
+    store = SQLStore(dialect, put_aside, FakeLog(log))
     try:
         await store.start([])
         yield store, aside
@@ -256,7 +266,8 @@ class StoreContract:
             store.add(TENANTS_0, [bin_record(102, T0, mark=6), tick_record(4, mark=6)])
             store.add(EVENTS_0, [event_record(1, 0, billing_offset=2)])
             await write(store, {CALLS_0: 2, TENANTS_0: 2, EVENTS_0: 1})
-            assert await store.start([CALLS_0, TENANTS_0, (topics.EVENTS, 5)]) == {CALLS_0: 2, TENANTS_0: 2}
+            unknown = (topics.EVENTS, 5)
+            assert await store.start([CALLS_0, TENANTS_0, unknown]) == {CALLS_0: 2, TENANTS_0: 2, unknown: 3}
         assert {name: len(rows) for name, rows in stored(dialect).items()} == {
             "calls": 1, "sessions": 2, "session_events": 1, "bins": 1, "freshness": 1,
         }  # fmt: skip
@@ -366,10 +377,7 @@ class StoreContract:
         async def refuse(records: Sequence[Unstorable]) -> None:
             raise NoQuarantine
 
-        async def log_id() -> str:
-            return LOG
-
-        store = SQLStore(dialect, refuse, log_id)
+        store = SQLStore(dialect, refuse, FakeLog(LOG))
         await store.start([])
         store.add(CALLS_0, [call_record(1, mark=5), FakeRecord(1, guid(2).encode(), b"short")])
         with pytest.raises(NoQuarantine):

@@ -97,7 +97,14 @@ def get(port: int, path: str) -> str:
 
 def reached(store: SQLite) -> dict[str, int]:
     """topic -> sum of the stored offsets"""
-    return dict(select(store, "SELECT topic, sum(next_offset) FROM rs_offsets GROUP BY topic")) if store.path.exists() else {}
+    if not store.path.exists() or not select(store, "SELECT 1 FROM sqlite_master WHERE name = 'rs_offsets'"):
+        return {}  # the worker has not got to that yet
+    return dict(select(store, "SELECT topic, sum(next_offset) FROM rs_offsets GROUP BY topic"))
+
+
+def remove(store: SQLite) -> None:
+    for file in store.path.parent.glob(f"{store.path.name}*"):
+        file.unlink()
 
 
 async def feed(broker: str, calls: int, log: list[tuple[int, int]], stop: asyncio.Event) -> None:
@@ -151,6 +158,19 @@ async def test_kill_9_of_the_worker(kafka: str, tmp_path: Path) -> None:
     (aside,) = await read_all(kafka, topics.SINK_QUARANTINE)
     assert (aside.key, aside.value) == (bad.key, bad.value)
     assert dict(aside.headers)["reason"] == b"not_decodable"
+
+
+async def test_a_store_that_was_removed_is_filled_again_from_the_beginning(kafka: str, tmp_path: Path) -> None:
+    store, port = SQLite(tmp_path / "reporting.sqlite3"), free_port()
+    await make_topics(kafka)
+    await send(kafka, topics.CALLS_CHANGELOG, [call_record(n, mark=1) for n in range(20)])
+    for _ in range(2):
+        with worker(kafka, tmp_path, port) as process:
+            await until(lambda: reached(store).get(topics.CALLS_CHANGELOG) == 20, process)
+            process.terminate()
+            assert process.wait(20) == 0  # Kafka has the offsets now, too
+        assert len(stored(store)["calls"]) == 20
+        remove(store)
 
 
 async def test_a_log_made_anew_stops_the_worker_with_the_step_to_take(kafka: str, tmp_path: Path) -> None:
