@@ -72,7 +72,7 @@ def worker(broker: str, data: Path, health_port: int) -> Iterator[subprocess.Pop
         "RS_SINKS__INTERVAL": "0.05",
         "RS_SINKS__MAX_ROWS": "200",  # many small transactions: more moments to be killed in
     }
-    command = [sys.executable, "-m", "faust", "-A", "sinks", "worker", "--without-web"]
+    command = [sys.executable, "-m", "faust", "-A", "sinks", "--datadir", str(data / "faust"), "worker", "--without-web"]
     with (data / "sinks.log").open("ab") as output, subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
     ) as process:  # fmt: skip
