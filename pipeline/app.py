@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
+
+import faust
 
 from pipeline import logs
 from pipeline.health import Check, HealthServer
 from pipeline.runtime import App, Checkpoint
 from pipeline.settings import load
+
+
+class Worker(faust.Worker):  # type: ignore[misc]  # Faust ships no types
+    def _setup_spinner_handler(self, logger: logging.Logger, level: int) -> None:  # noqa: ARG002
+        """Faust's spinner hides everything below the command line's --loglevel; here the setting log.level counts."""
+        self.spinner = None
 
 
 class ReportingApp(App):
@@ -23,6 +32,15 @@ class ReportingApp(App):
         name = ", ".join(checkpoint.topics)
         self.checks[name] = lambda: None if checkpoint.assigned else "no partitions yet: tables are recovered, or the group rebalances"
 
+    def worker_init(self) -> None:
+        """Called before Faust redirects stderr into the log: later the log would feed itself."""
+        super().worker_init()
+        logs.setup(self.conf.id)
+
+    async def on_first_start(self) -> None:
+        self.conf.datadir.parent.mkdir(parents=True, exist_ok=True)  # Faust makes the folder, but not the one it lies in
+        await super().on_first_start()
+
     async def on_start(self) -> None:
         await self._health.start()
         await super().on_start()
@@ -34,6 +52,15 @@ class ReportingApp(App):
 
 def make_app(id: str, *, health_port: int, **options: Any) -> ReportingApp:  # noqa: A002
     """A Faust app of the project, started with `faust -A module worker --without-web`. `options`: Faust's, for tests."""
-    brokers = [f"kafka://{broker.strip()}" for broker in load().kafka.bootstrap.split(",")]
-    settings = {"broker": brokers, "logging_config": logs.logging_config(), "autodiscover": False, **options}
+    current = load()
+    brokers = [f"kafka://{broker.strip()}" for broker in current.kafka.bootstrap.split(",")]
+    datadir = current.stack.data.absolute() / "faust" / id  # one a process: further ones are given their own by --datadir
+    settings = {
+        "broker": brokers,
+        "datadir": datadir,
+        "logging_config": logs.logging_config(),
+        "autodiscover": False,
+        "Worker": Worker,
+        **options,
+    }
     return ReportingApp(id, health_port=health_port, **settings)

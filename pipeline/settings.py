@@ -58,7 +58,7 @@ class Kafka(Section):
 
 
 class Bridge(Section):
-    window: int = Field(2000, ge=1, le=65535, description="messages taken from ActiveMQ and not yet acknowledged (activemq.prefetchSize)")
+    window: int = Field(500, ge=1, le=65535, description="messages taken from ActiveMQ and not yet acknowledged (activemq.prefetchSize)")
     max_message_bytes: int = Field(1_048_576, ge=1024)
     max_event_bytes: int = Field(65_536, ge=1024)
 

@@ -5,13 +5,12 @@ It needs no consumer group, no leader topic and no producer of Faust's; the boot
 
 from __future__ import annotations
 
-import logging
-
 import faust
 from faust.app import BootStrategy
 from mode import Service
 
 from pipeline import logs, settings
+from pipeline.app import Worker
 from pipeline.bridge.bridge import Bridge
 from pipeline.health import HealthServer
 from pipeline.topics import BRIDGE_APP
@@ -21,12 +20,6 @@ class _OnlyServices(BootStrategy):  # type: ignore[misc]  # Faust ships no types
     enable_kafka = False
     enable_web = False
     enable_sensors = False
-
-
-class _Worker(faust.Worker):  # type: ignore[misc]
-    def _setup_spinner_handler(self, logger: logging.Logger, level: int) -> None:  # noqa: ARG002
-        """Faust's spinner hides everything below the command line's --loglevel; here the setting log.level counts."""
-        self.spinner = None
 
 
 class BridgeApp(faust.App):  # type: ignore[misc]
@@ -55,7 +48,7 @@ app = BridgeApp(
     web_enabled=False,
     logging_config=_logging(),
     autodiscover=False,
-    Worker=_Worker,
+    Worker=Worker,
 )
 
 

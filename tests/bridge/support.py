@@ -118,14 +118,18 @@ class _Collector(stomp.ConnectionListener):
         self.frames.append(frame)
 
 
-def left_in(port: int, queue: str, wait_s: float = 1.0) -> list[Any]:
-    """The frames of the messages in a queue; they stay in it."""
+def left_in(port: int, queue: str, quiet_s: float = 1.0, *, take: bool = False) -> list[Any]:
+    """The frames of the messages in a queue, once none has come for `quiet_s`. They stay in it unless `take`; of messages that
+    nobody acknowledges ActiveMQ shows only the first hundreds."""
     link = stomp.Connection12([("127.0.0.1", port)], auto_decode=False)
     collector = _Collector()
     link.set_listener("collector", collector)
     link.connect(wait=True)
-    link.subscribe(f"/queue/{queue}", id="1", ack="client-individual", headers={"activemq.prefetchSize": 10_000})
-    time.sleep(wait_s)
+    link.subscribe(f"/queue/{queue}", id="1", ack="auto" if take else "client-individual")
+    seen = -1
+    while seen < len(collector.frames):
+        seen = len(collector.frames)
+        time.sleep(quiet_s)
     link.disconnect()
     return collector.frames
 

@@ -1,0 +1,1 @@
+"""From ActiveMQ into the log, and what every other room stands on: messages, settings, topics, the runtime, the `rs` command."""
