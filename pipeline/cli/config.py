@@ -13,7 +13,7 @@ config = typer.Typer(invoke_without_command=True)
 
 
 @config.callback()
-def show(context: typer.Context) -> None:
+def config_itself(context: typer.Context) -> None:
     """Show all settings; those that differ from their default are marked.
 
     A setting comes from rs.toml (or the file RS_SETTINGS names) or, winning, from the environment:
@@ -25,7 +25,16 @@ def show(context: typer.Context) -> None:
         rs config check
     """
     if context.invoked_subcommand is None:
-        Console().print(table(settings.load()))
+        show()
+
+
+@config.command()
+def show() -> None:
+    """The same as rs config alone.
+
+    rs config show
+    """
+    Console().print(table(settings.load()))
 
 
 @config.command()

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pipeline.cli import COMMANDS, build
 from pipeline.cli.up import assigned
 from pipeline.local.ports import free_port
-from pipeline.settings import WrongSettings
+from pipeline.settings import Bridge, WrongSettings
 
 LOADED = """
 import sys
@@ -64,7 +64,7 @@ def test_config_shows_values_and_defaults_but_no_password() -> None:
     assert "s3cret" not in said
     assert "(set)" in said
     (window,) = [line for line in said.splitlines() if line.startswith("bridge.window")]
-    assert window.split()[1:3] == ["77", "2000"]
+    assert window.split()[1:3] == ["77", str(Bridge().window)]
 
 
 def test_set_makes_nested_settings() -> None:
