@@ -40,12 +40,13 @@ from .app import App
 from .checkpoint import Checkpoint
 from .chunk import Chunk, Record
 from .cut import Cut, Outgoing, Row, Stage, Start
-from .errors import Expelled, Fatal, ForeignChangelog, LostRecords, RecordsGone, WrongDeclaration
+from .errors import BodyGone, Expelled, Fatal, ForeignChangelog, LostRecords, RecordsGone, WrongDeclaration
 from .producer import Message
 from .tables import State, StateTable
 
 __all__ = [
     "App",
+    "BodyGone",
     "Checkpoint",
     "Chunk",
     "Cut",

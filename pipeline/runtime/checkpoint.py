@@ -18,7 +18,7 @@ from faust.types import TP
 
 from .chunk import Chunk
 from .cut import Cut, Outgoing, Stage, Start
-from .errors import LostRecords, WrongDeclaration
+from .errors import BodyGone, LostRecords, WrongDeclaration
 from .inbox import Inbox
 from .tables import StateTable
 
@@ -69,6 +69,7 @@ class Checkpoint:
         self._on_revoked: list[OnRevoked] = []
         self._moved = asyncio.Event()  # the inbox changed, or the body came back
         self._busy = False  # a body holds a chunk
+        self._left = False  # a body went away in the middle of its chunk
         self._open = False  # between assignment and revocation
         self._position: dict[TP, int] = {}  # next offset to fold
         self._committed: dict[TP, tuple[int, str]] = {}
@@ -139,7 +140,12 @@ class Checkpoint:
                 await self._moved.wait()
             chunk = self._next()
             self._busy = True
-            yield chunk
+            try:
+                yield chunk
+            except BaseException:
+                self._left = True  # and busy for ever: a chunk that is half folded must not be cut
+                self._moved.set()
+                raise
             self._busy = False
             self._position[chunk.tp] = chunk.end
             self.events += len(chunk.records)
@@ -214,6 +220,10 @@ class Checkpoint:
         self._forget()
         async with asyncio.timeout(SETTLE_TIMEOUT_S):
             while self._busy:
+                if self.app.crashed:
+                    return
+                if self._left:
+                    raise BodyGone(f"the body that folds {', '.join(self.topics)} ended in the middle of a chunk")
                 self._moved.clear()
                 await self._moved.wait()
             await self.cut()

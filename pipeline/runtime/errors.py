@@ -15,6 +15,10 @@ class LostRecords(Fatal):
     """Records between the position and the chunk that came were never delivered."""
 
 
+class BodyGone(Fatal):
+    """A body ended while it held a chunk: what is folded of it cannot be told from what is not."""
+
+
 class Expelled(Fatal):
     """The group may have given our partitions to somebody else: nothing may be written any more."""
 

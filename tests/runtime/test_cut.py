@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from faust.types import TP
 
-from pipeline.runtime import App, Chunk, Expelled, LostRecords, Outgoing, Start, WrongDeclaration, codec
+from pipeline.runtime import App, BodyGone, Chunk, Expelled, LostRecords, Outgoing, Start, WrongDeclaration, codec
 from pipeline.runtime.inbox import Inbox
 
 
@@ -33,6 +33,7 @@ class Worker:
             crash=self.crash,
             consumer_generation_id=1,
             should_stop=False,
+            crashed=False,
         )
         self.highwater = {}
 
@@ -268,6 +269,34 @@ async def test_settling_commits_what_was_folded_and_tells_who_is_gone():
     assert worker.checkpoint.assigned == set()
     await worker.checkpoint.settle()
     assert len(gone) == 1
+
+
+async def test_a_body_that_left_a_chunk_half_folded_is_never_committed():
+    worker = Worker()
+    worker.begin(p0=0)
+    worker.checkpoint.offer(chunk(0, 5))
+    chunks = worker.checkpoint.chunks(Source())
+    await anext(chunks)
+    worker.touch("first", b"a")
+    settling = asyncio.create_task(worker.checkpoint.settle())
+    await asyncio.sleep(0)
+    assert not settling.done()
+    await chunks.aclose()
+    with pytest.raises(BodyGone):
+        await settling
+    await worker.cut()
+    assert worker.diary == []
+
+
+async def test_settling_does_not_wait_for_the_body_of_a_crashed_app():
+    worker = Worker()
+    worker.begin(p0=0)
+    worker.checkpoint.offer(chunk(0, 5))
+    chunks = worker.checkpoint.chunks(Source())
+    await anext(chunks)
+    worker.checkpoint.app.crashed = True
+    await asyncio.wait_for(worker.checkpoint.settle(), 1)
+    assert worker.diary == []
 
 
 async def test_caught_up_is_the_highwater_of_the_last_fetch():
