@@ -148,7 +148,7 @@ def _faust(name: str, app: str, settings: Settings, data: Path, port: int, more:
     datadir.parent.mkdir(parents=True, exist_ok=True)
     host = settings.health.host
     # Quiet: no banner and no spinner in the log; warnings and our own lines go there all the same.
-    arguments = ["-m", "faust", "--quiet", "-A", app, "--datadir", str(datadir), "worker", "--without-web"]
+    arguments = ["-m", "faust", "-A", app, "--quiet", "--datadir", str(datadir), "worker", "--without-web"]
     return _python(name, arguments, settings, partial(http_ready, _reached(host), port), f"http://{host}:{port}/health/ready", more or {})
 
 

@@ -1,4 +1,4 @@
-"""Topics on the shared Kafka, and bridge workers that are gone after the test."""
+"""Topics on a Kafka of these tests' own, and bridge workers that are gone after the test."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ import pytest
 from pipeline.init import create_topics
 from pipeline.settings import read
 from tests.bridge.support import Worker, until
+from tests.conftest import kafka_node
 
 _queues = itertools.count(1)
 
 
 def make_topics(kafka: str) -> None:
     asyncio.run(create_topics(read(kafka={"bootstrap": kafka})))
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A node for these tests alone: others make the project's topics with other partitions."""
+    with kafka_node(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
 
 
 @pytest.fixture(scope="session")
