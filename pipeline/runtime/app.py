@@ -73,7 +73,7 @@ class App(faust.App):  # type: ignore[misc]  # Faust ships no types
                 raise WrongDeclaration(f"topic {topic} has a checkpoint already")
             self.checkpoint_of[topic] = made
         for table in made.tables:
-            if any(table in other.tables for other in self.checkpoints):
+            if any(table is theirs for other in self.checkpoints for theirs in other.tables):  # tables compare by content
                 raise WrongDeclaration(f"table {table.name} belongs to another checkpoint already: its marks are positions in one source")
         self.checkpoints.append(made)
         for source in made.sources:
