@@ -110,6 +110,7 @@ def idle(world: World) -> None:
     time.sleep(6)
     before = cpu(process)
     time.sleep(IDLE_S)
+    assert worker.poll() is None, world.log(app)[-2000:]
     used, rss = cpu(process) - before, process.memory_info().rss
     report(f"idle, two checkpoints of 8 partitions, a beat of 1 s: {used / IDLE_S:.1%} of a core, RSS {rss / 2**20:.0f} MiB")
     stop(worker)

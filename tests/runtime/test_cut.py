@@ -319,6 +319,7 @@ def test_marks_over_several_topics_are_refused():
 def test_a_table_or_a_topic_belongs_to_one_checkpoint():
     worker = Worker()
     other = worker.app.topic("other")
+    worker.app.checkpoint(worker.app.topic("good"), [worker.app.Table("good", value=Row, partitions=2)], interval=1, max_events=1)
     with pytest.raises(WrongDeclaration, match="table first belongs to another"):
         worker.app.checkpoint(other, [worker.tables["first"]], interval=1, max_events=1)
     with pytest.raises(WrongDeclaration, match="topic in has a checkpoint"):
