@@ -30,8 +30,8 @@ from pipeline.settings import Settings
 TICK_S = 1.0  # a partition speaks at least this often: freshness on the pages is no older
 UNSEEN_MS = 1_000  # a record may be in the log this long before a fetch shows it: freshness must not promise more
 
-ROWS_DECODED = 20_000  # the rows of the bins that are open
-CALLS_DECODED = 5_000  # a call of twelve events takes some 10 KB decoded, a tenth of that encoded
+ROWS_DECODED = 4_000  # a partition: the rows of the bins that are open
+CALLS_DECODED = 2_000  # a partition; a call of twelve events takes some 10 KB decoded, a fifth of that encoded
 
 encode = msgspec.msgpack.Encoder().encode
 

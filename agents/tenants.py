@@ -19,7 +19,7 @@ from pipeline.app import ReportingApp
 from pipeline.runtime import Checkpoint, Cut, Start, State, StateTable, codec
 from pipeline.settings import Settings
 
-ROWS_DECODED = 20_000  # a chain walks from the touched bin on, seldom far back
+ROWS_DECODED = 4_000  # a partition; a chain walks from the touched bin on, seldom far back
 
 decode = msgspec.msgpack.Decoder(Snapshot).decode
 
