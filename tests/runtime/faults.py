@@ -4,12 +4,15 @@ produce         every send fails
 calls           sends to the calls changelog fail: the windows before them are written
 commit          everything is written, the commit is refused
 body, drop      the body raises; a chunk vanishes between fetch and fold
+slow-writes     each send and commit waits a little first: most crashes hit a cut with some subset of it written
 slow            bodies longer than the session time-out
 duplicates      the worker exits with 99 if it sees a duplicate
-wrong-order, nomark   controls: what the order and the marks are for
+wrong-order, nomark  controls: what the order and the marks are for
 """
 
+import asyncio
 import os
+import random
 
 from aiokafka.errors import CommitFailedError, KafkaError
 
@@ -19,7 +22,7 @@ from pipeline.runtime.transport import Consumer
 FAULT = os.environ.get("FAULT", "")
 REFUSED = {"produce": "", "calls": "calls-changelog", "nomark": "calls-changelog", "wrong-order": "win-changelog"}
 
-send_all = Producer.send_all
+send_all, commit_offsets = Producer.send_all, Consumer.commit_offsets
 
 
 async def refusing(self, topic, partition, messages):
@@ -28,12 +31,24 @@ async def refusing(self, topic, partition, messages):
     return await send_all(self, topic, partition, messages)
 
 
+async def slow_send(self, topic, partition, messages):
+    await asyncio.sleep(random.uniform(0, 0.15))
+    return await send_all(self, topic, partition, messages)
+
+
+async def slow_commit(self, commits):
+    await asyncio.sleep(random.uniform(0, 0.15))
+    return await commit_offsets(self, commits)
+
+
 async def refused_commit(self, commits):
     raise CommitFailedError("already rebalanced")
 
 
 if FAULT in REFUSED:
     Producer.send_all = refusing
+if FAULT == "slow-writes":
+    Producer.send_all, Consumer.commit_offsets = slow_send, slow_commit
 if FAULT == "commit":
     Consumer.commit_offsets = refused_commit
 
