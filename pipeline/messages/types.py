@@ -13,7 +13,7 @@ Every limit stands in a type. What msgspec cannot check stands in `Meta.extra`, 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -148,7 +148,4 @@ class Failure(Event, tag="sq.failure", kw_only=True, gc=False, omit_defaults=Tru
 
 BillingEvent = CallStart | CallUpdate | CallEnd | LogEvent | ActionStart | ActionEnd | CallResult | CustomVariable | Latency | Failure
 
-KINDS: dict[str, type[Event]] = {
-    kind.__struct_config__.tag: kind  # type: ignore[misc]  # msgspec allows int tags; ours are strings
-    for kind in (CallStart, CallUpdate, CallEnd, LogEvent, ActionStart, ActionEnd, CallResult, CustomVariable, Latency, Failure)
-}
+KINDS: dict[str, type[Event]] = {kind.__struct_config__.tag: kind for kind in get_args(BillingEvent)}
