@@ -48,7 +48,7 @@ def round_of(world: World, app, topic, events, expected, mode="mix", seed=0, hit
     }
     workers = {name: world.start(app, topic, name=name, **env) for name in "AB"}
     began, next_hit = time.monotonic(), time.monotonic() + rnd.uniform(3, 6)
-    while done < events and time.monotonic() - began < 120:
+    while done < events and time.monotonic() - began < 240:
         for name, worker in workers.items():
             if worker.poll() is not None:
                 workers[name] = world.start(app, topic, name=name, **env)
@@ -61,8 +61,8 @@ def round_of(world: World, app, topic, events, expected, mode="mix", seed=0, hit
         done = sum(at or 0 for at in world.committed(app, topic))
     codes = [stop(worker) for worker in workers.values()]
     line = f"{app} seed={seed} {env} hits={said} end={codes} committed={done}/{events} {time.monotonic() - began:.0f}s"
+    assert done == events, f"not finished, which says nothing of the tables: {line}"
     compare(world, app, expected, line)
-    assert done == events, line
     return line
 
 
