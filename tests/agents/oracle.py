@@ -1,62 +1,185 @@
 """An independent slow judge, straight from the contract: events in, figures out. Shares no code with `agents`.
 
-Bins are recounted from whole sessions for every row; nothing is carried on, merged or taken away. Time zone UTC only.
+Every row is recounted from whole sessions; no row is made from other rows, nothing is carried on or taken away. Time-outs
+(rule X3) are not judged: the worlds given to it are shorter.
+
+A row, zero entries left out everywhere:
+
+arrivals      call type -> n                    results       UNKNOWN, SUCCESS, FAILED (MCP), REJECTED (RM) -> n
+completed     end state -> n                    actions       "action|result" -> runs
+durations     end state -> [ms, ...]            last_actions  "action|result" -> sessions
+in_progress   call type -> n                    quality       "calls", "failed" -> n
+burst         "tenant:level" -> n               failures      cause -> events
+peak          n                                 latencies     "category|type" -> [whole microseconds, ...]
+peak_at       ms of the first such second, None without peak
+peak_by       call type -> n in that second
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
+EVERYWHERE = ZoneInfo("UTC")
 FIVE = 300_000
-LENGTH = {"FIVE_MINUTES": FIVE, "HOUR": 3_600_000, "DAY": 86_400_000}
+MINUTE = 60_000
+GRANULARITIES = ("FIVE_MINUTES", "THIRTY_MINUTES", "HOUR", "DAY", "WEEK", "MONTH")
+COUNTS = ("arrivals", "completed", "in_progress", "burst", "results", "actions", "last_actions", "quality", "failures")
+LISTS = ("durations", "latencies")
+
+Events = list[dict[str, Any]]
+Segment = tuple[int, dict[str, int]]  # from this second up to the next segment's -> occupancy by call type
 
 
-def sessions_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def bins(
+    events: Events, now_bin: int, *, zone: ZoneInfo = EVERYWHERE, granularities: tuple[str, ...] = GRANULARITIES
+) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """(dimension, granularity, bin start) -> row, for every bin with a figure that is not zero (B4).
+
+    Now is the end of base bin `now_bin`: sessions in progress occupy every second before it, and the bin that contains its
+    last instant has them in progress; bins wholly after it have none (B2, B3).
+    """
+    up_to = now_bin + FIVE
+    whole: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    bursts: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for s in sessions_of(events):
+        for key in dimensions_of(s):
+            whole[key].append(s)
+        for key, entry in bursts_of(s):
+            bursts[key].append((s["start"], entry))
+    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for key in whole.keys() | bursts.keys():
+        sessions, entries = whole[key], bursts[key]
+        times = [t for s in sessions for t in (s["start"], s["end"]) if t is not None] + [t for t, _ in entries]
+        if not times:
+            continue
+        segments = occupancy(sessions, up_to)
+        for granularity in granularities:
+            for start, end in edges(granularity, zone, min(times), max(*times, now_bin)):
+                row = _row(sessions, entries, segments, start, end, up_to)
+                if any(row.values()):
+                    rows[key, granularity, start] = row
+    return rows
+
+
+def _row(
+    sessions: list[dict[str, Any]], entries: list[tuple[int, str]], segments: list[Segment], start: int, end: int, up_to: int
+) -> dict[str, Any]:
+    count: dict[str, Counter[str]] = {name: Counter() for name in COUNTS}
+    values: dict[str, dict[str, list[int]]] = {name: {} for name in LISTS}
+    last = min(end, up_to)  # in progress is asked at this instant; a bin that begins after now has nobody
+    for s in sessions:
+        began, ended = s["start"], s["end"]
+        if began is not None and start <= began < end:
+            count["arrivals"][s["call_type"]] += 1
+        if began is not None and start < up_to and began < last and (ended is None or ended >= last):
+            count["in_progress"][s["call_type"]] += 1
+        if ended is not None and start <= ended < end:
+            for name, figures in s["at_end"].items():
+                for what, figure in figures.items():
+                    if name in LISTS:
+                        values[name].setdefault(what, []).extend(figure)
+                    else:
+                        count[name][what] += figure
+    for began, entry in entries:
+        if start <= began < end:
+            count["burst"][entry] += 1
+    peak, at, by = peak_of(segments, start // 1000, end // 1000)
+    return {
+        **{name: {what: n for what, n in figures.items() if n} for name, figures in count.items()},
+        **values,
+        "peak": peak,
+        "peak_at": at,
+        "peak_by": by,
+    }
+
+
+# Sessions
+
+
+def sessions_of(events: Events) -> list[dict[str, Any]]:
     """Distinct events by name (the first stays), folded field by field in seq order."""
     first: dict[Any, dict[str, Any]] = {}
     for e in events:
-        first.setdefault((e["guid"], e["comp_id"], e["session"], e["seq"]), e)
+        first.setdefault((e["guid"], e["comp_id"], e["session"], e["seq"]), {k: v for k, v in e.items() if v is not None})
     by_session = defaultdict(list)
     for (guid, comp_id, session, _), e in first.items():
         by_session[guid, comp_id, session].append(e)
     return [_one(sorted(es, key=lambda e: e["seq"])) for es in by_session.values()]
 
 
-def _one(events: list[dict[str, Any]]) -> dict[str, Any]:
-    s: dict[str, Any] = {
-        "call_type": "UNKNOWN",
-        "state": "UNKNOWN",
-        "start": None,
-        "end": None,
-        "ended": False,
-        "path": None,
-        "app": None,
-        "dn": None,
+def _one(events: Events) -> dict[str, Any]:
+    """`end` is None while the session is in progress, `start` while it is unknown (F4 to F6, F8)."""
+    calls = [e for e in events if e["kind"] in ("call.start", "call.update", "call.end")]
+    said: dict[str, Any] = {}
+    for e in calls:
+        said |= e
+    begun = [e["ts"] for e in calls if e["kind"] == "call.start"]
+    closed = [e["ts"] for e in calls if e["kind"] == "call.end"]
+    start = said.get("start_ts", begun[-1] if begun else None)
+    end = said.get("end_ts", closed[-1]) if closed else None
+    if start is not None and end is not None and end < start:
+        end = start
+    s = {
+        "comp": events[-1]["comp"],
+        "comp_id": events[-1]["comp_id"],
+        "start": start,
+        "end": end,
+        "path": said.get("tenant_path"),
+        "app": said.get("app"),
+        "dn": said.get("dn"),
+        "call_type": said.get("call_type", "UNKNOWN"),
+        "state": said.get("end_state", "UNKNOWN"),
+        "burst": said.get("burst", []),
     }
-    explicit: dict[str, int] = {}
-    for e in events:
-        s["comp"], s["comp_id"] = e["comp"], e["comp_id"]
-        if not e["kind"].startswith("call.") or e["kind"] == "call.event":
-            continue
-        if e["kind"] == "call.start":
-            s["start"] = e["ts"]
-        if e["kind"] == "call.end":
-            s["end"], s["ended"] = e["ts"], True
-        for name in ("start_ts", "end_ts"):
-            if name in e:
-                explicit[name] = e[name]
-        s["path"] = e.get("tenant_path", s["path"])
-        s["app"] = e.get("app", s["app"])
-        s["dn"] = e.get("dn", s["dn"])
-        s["call_type"] = e.get("call_type", s["call_type"])
-        s["state"] = e.get("end_state", s["state"])
-    s["start"] = explicit.get("start_ts", s["start"])
-    if s["ended"]:
-        s["end"] = explicit.get("end_ts", s["end"])
-        if s["start"] is not None:
-            s["end"] = max(s["end"], s["start"])
+    s["at_end"] = _at_end(s, events) if end is not None else {}
     return s
+
+
+def _at_end(s: dict[str, Any], events: Events) -> dict[str, dict[str, Any]]:
+    """What the session gives to the bin of its end."""
+    figures: dict[str, dict[str, Any]] = {"completed": {s["state"]: 1}}
+    if s["start"] is not None:
+        figures["durations"] = {s["state"]: [s["end"] - s["start"]]}
+    if s["comp"] == "RM" and s["state"] == "REJECTED":
+        figures["results"] = {"REJECTED": 1}
+    if s["comp"] != "MCP":
+        return figures
+    results = [e["result"] for e in events if e["kind"] == "var.result"]
+    figures["results"] = {results[-1] if results else "UNKNOWN": 1}
+    runs = runs_of(events)
+    figures["actions"] = Counter(runs)
+    figures["last_actions"] = {runs[-1]: 1} if runs else {}
+    causes = [e["cause"] for e in events if e["kind"] == "sq.failure"]
+    figures["quality"] = {"calls": 1, "failed": 1 if causes else 0}
+    figures["failures"] = Counter(causes)
+    figures["latencies"] = defaultdict(list)
+    for e in events:
+        for category, kind, ms in e["samples"] if e["kind"] == "sq.latency" else ():
+            figures["latencies"][f"{category}|{kind}"].append(math.floor(float(ms) * 1000 + 0.5))
+    return figures
+
+
+def runs_of(events: Events) -> list[str]:
+    """ "action|result" of every run in the order of their starts; events in seq order (V1 to V3)."""
+    runs: list[list[str | None]] = []
+    for e in events:
+        if e["kind"] == "var.action_start" and ("parent" not in e or any(e["parent"] == action for action, _ in runs)):
+            runs.append([e["action"], None])
+        if e["kind"] == "var.action_end":
+            still_open = [run for run in runs if run == [e["action"], None]]
+            if still_open:
+                still_open[-1][1] = e["result"]
+    return [f"{action}|{result or 'UNKNOWN'}" for action, result in runs]
+
+
+# Dimensions
 
 
 def dimensions_of(s: dict[str, Any]) -> list[str]:
@@ -64,49 +187,104 @@ def dimensions_of(s: dict[str, Any]) -> list[str]:
     keys = [f"{comp}|component_type|", f"{comp}|component|{s['comp_id']}"]
     if s["path"]:
         keys += [f"{comp}|tenant|{tenant}" for tenant in s["path"]] + [f"{comp}|tenant-own|{s['path'][-1]}"]
-    if s["app"]:
+    if s["app"] is not None:
         keys.append(f"{comp}|app|{s['app']}")
-    if s["dn"] and comp == "RM":
+    if s["dn"] is not None and comp == "RM":
         keys.append(f"{comp}|dn|{s['dn']}")
     return keys
 
 
-def bins(events: list[dict[str, Any]], now_bin: int) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """(dimension, granularity, bin start) -> figures, for every bin with a figure that is not zero, up to base bin `now_bin`."""
-    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
-    by_dimension = defaultdict(list)
-    for s in sessions_of(events):
-        for key in dimensions_of(s):
-            by_dimension[key].append(s)
-    for key, sessions in by_dimension.items():
-        times = [t for s in sessions for t in (s["start"], s["end"]) if t is not None]
-        if not times:
-            continue
-        for granularity, length in LENGTH.items():
-            first = min(times) // length
-            last = max(max(times), now_bin) // length
-            for k in range(first, last + 1):
-                row = _row(sessions, k * length, (k + 1) * length, now_bin)
-                if any(row.values()):
-                    rows[key, granularity, k * length] = row
-    return rows
+def bursts_of(s: dict[str, Any]) -> list[tuple[str, str]]:
+    """(dimension, "tenant:level") for every row an entry counts in (B5): that of its own tenant, be it in the path or not."""
+    if s["comp"] != "RM" or s["start"] is None:
+        return []
+    found = []
+    for tenant, level in s["burst"]:
+        keys = [key for key in dimensions_of(s) if key.split("|")[1] not in ("tenant", "tenant-own")]
+        keys.append(f"RM|tenant|{tenant}")
+        if s["path"] and s["path"][-1] == tenant:
+            keys.append(f"RM|tenant-own|{tenant}")
+        found += [(key, f"{tenant}:{level}") for key in keys]
+    return found
 
 
-def _row(sessions: list[dict[str, Any]], start: int, end: int, now_bin: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "arrivals": defaultdict(int),
-        "completed": defaultdict(int),
-        "durations": defaultdict(list),
-        "in_progress": defaultdict(int),
-    }
-    up_to = min(end, now_bin + FIVE)
+# Occupancy
+
+
+def seconds_of(s: dict[str, Any], up_to: int) -> range:
+    """The seconds that a session occupies."""
+    if s["start"] is None:
+        return range(0)
+    first = s["start"] // 1000
+    if s["end"] is None:
+        return range(first, up_to // 1000)
+    return range(first, max(first, (s["end"] - 1) // 1000) + 1)
+
+
+def occupancy(sessions: list[dict[str, Any]], up_to: int) -> list[Segment]:
+    changes: dict[int, Counter[str]] = defaultdict(Counter)
     for s in sessions:
-        if s["start"] is not None and start <= s["start"] < end:
-            row["arrivals"][s["call_type"]] += 1
-        if s["ended"] and start <= s["end"] < end:
-            row["completed"][s["state"]] += 1
-            if s["start"] is not None:
-                row["durations"][s["state"]].append(s["end"] - s["start"])
-        if s["start"] is not None and start < up_to and s["start"] < up_to and (not s["ended"] or s["end"] >= up_to):
-            row["in_progress"][s["call_type"]] += 1
-    return {name: dict(value) for name, value in row.items()}
+        if seconds := seconds_of(s, up_to):
+            changes[seconds.start][s["call_type"]] += 1
+            changes[seconds.stop][s["call_type"]] -= 1
+    here: Counter[str] = Counter()
+    segments = []
+    for second in sorted(changes):
+        here.update(changes[second])
+        segments.append((second, {call_type: n for call_type, n in here.items() if n}))
+    return segments
+
+
+def peak_of(segments: list[Segment], first: int, stop: int) -> tuple[int, int | None, dict[str, int]]:
+    """Greatest occupancy of the seconds first <= s < stop, ms of the first such second, its split."""
+    peak, at, by = 0, None, {}
+    low = max(0, bisect_right(segments, first, key=lambda segment: segment[0]) - 1)
+    for second, here in segments[low : bisect_left(segments, stop, key=lambda segment: segment[0])]:
+        if sum(here.values()) > peak:
+            peak, at, by = sum(here.values()), max(second, first) * 1000, here
+    return peak, at, by
+
+
+# Time
+
+
+@lru_cache(4096)
+def edges(granularity: str, zone: ZoneInfo, first: int, last: int) -> list[tuple[int, int]]:
+    """The bins [start, end) that hold the instants from `first` to `last`, ms (section 2, B11)."""
+    if granularity in ("FIVE_MINUTES", "THIRTY_MINUTES"):
+        length = FIVE if granularity == "FIVE_MINUTES" else 6 * FIVE
+        return [(k * length, (k + 1) * length) for k in range(first // length, last // length + 1)]
+    starts = _hours(zone, first, last) if granularity == "HOUR" else _dates(granularity, zone, first, last)
+    return [(start, end) for start, end in pairwise(starts) if end > first and start <= last]
+
+
+def _hours(zone: ZoneInfo, first: int, last: int) -> list[int]:
+    from_minute, to_minute = first // MINUTE - 180, last // MINUTE + 180
+    return [t * MINUTE for t in range(from_minute, to_minute) if _local(t * MINUTE, zone).minute == 0]
+
+
+def _dates(granularity: str, zone: ZoneInfo, first: int, last: int) -> list[int]:
+    """First instants of the dates that begin a day, a week or a month, from before `first` to after `last`."""
+    day, stop = _local(first, zone).date() - timedelta(40), _local(last, zone).date() + timedelta(40)
+    if granularity == "DAY":
+        day, stop = day + timedelta(38), stop - timedelta(38)
+    starts = set()
+    while day < stop:
+        if granularity == "DAY" or (day.weekday() == 0 if granularity == "WEEK" else day.day == 1):
+            starts.add(_first_instant(day, zone))
+        day += timedelta(1)
+    return sorted(starts)
+
+
+@lru_cache(4096)
+def _first_instant(day: date, zone: ZoneInfo) -> int:
+    """ms of the first minute whose local date is `day`, or of the day after it where a zone left a whole date out."""
+    midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+    for minute in range(-16 * 60, 16 * 60):
+        if _local(midnight + minute * MINUTE, zone).date() == day:
+            return midnight + minute * MINUTE
+    return _first_instant(day + timedelta(1), zone)
+
+
+def _local(ms: int, zone: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(ms // 1000, zone)

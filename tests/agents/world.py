@@ -64,7 +64,10 @@ def event(
 
 
 def random_events(rnd: random.Random, calls: int, span_min: int = 40) -> list[dict[str, Any]]:
-    """Sessions with starts, updates, ends, corrections, unknown starts and open ends; every (session, seq) once."""
+    """Sessions with every kind of event, corrections, unknown starts and open ends; every (session, seq) once, seq without gaps.
+
+    Starts lie in `span_min` minutes from T0 (a correction: up to 400 s before), ends up to 10 minutes later.
+    """
     events = []
     for call in range(1, calls + 1):
         for comp, comp_id in rnd.sample([("RM", 201), ("RM", 202), ("MCP", 301), ("MCP", 302), ("CCP", 401)], rnd.randint(1, 3)):
@@ -73,33 +76,103 @@ def random_events(rnd: random.Random, calls: int, span_min: int = 40) -> list[di
 
 
 def _random_session(rnd: random.Random, comp: str, comp_id: int, call: int, span_min: int) -> list[dict[str, Any]]:
-    who = {"comp": comp, "comp_id": comp_id, "session": f"{comp}{call}", "call": call}
-    start = T0 + rnd.randrange(span_min * MINUTE)
-    events, seq = [], rnd.randint(0, 1)
-
-    def say(kind: str, ts: int, **more: Any) -> None:
-        nonlocal seq
-        events.append(event(kind, ts, seq, **who, **more))
-        seq += 1
-
+    who: dict[str, Any] = {"comp": comp, "comp_id": comp_id, "session": f"{comp}{call}", "call": call}
+    start = _on_an_edge(rnd, T0 + rnd.randrange(span_min * MINUTE))
+    end = _on_an_edge(rnd, start + rnd.choice([0, 1, 999, 1000, rnd.randrange(20_000), rnd.randrange(600_000)]), at_least=start)
+    body = _random_measures(rnd, start, end)
+    if rnd.random() < 0.3:
+        body.append(("call.event", start + 5, {"log_id": "begin", "level": "METRIC", "text": "x"}))
+    if rnd.random() < 0.35:
+        body.append(("call.update", start + 10, _random_correction(rnd, start, end)))
+    rnd.shuffle(body)
+    said: list[tuple[str, int, dict[str, Any]]] = []
     if rnd.random() < 0.9:
-        tenant = rnd.choice([[1], [1, 102], [1, 103, 104]])
-        say("call.start", start, tenant_path=tenant, app=rnd.choice([310, 311]), call_type=rnd.choice(["INBOUND", "OUTBOUND"]), dn="800")
-    if rnd.random() < 0.3:
-        say("call.event", start + 5, log_id="begin", level="METRIC", text="x")
-    if rnd.random() < 0.3:
-        say(
-            "call.update",
-            start + 10,
-            **rnd.choice([{"tenant_path": [1, 105]}, {"call_type": "BRIDGED"}, {"start_ts": start - 400_000}, {"app": 312}]),
-        )
-    if rnd.random() < 0.3:
-        say("var.result", start + 20, result=rnd.choice(["SUCCESS", "FAILED"]))
+        said.append(("call.start", start, _random_start(rnd, comp)))
+    said += body
     if rnd.random() < 0.85:
-        end = start + rnd.choice([0, 999, rnd.randrange(600_000)])
-        more = {"end_ts": start - 1000} if rnd.random() < 0.1 else {}
-        say("call.end", end, end_state=rnd.choice(["USER_END", "REJECTED", "SYSTEM_ERROR"]), **more)
+        place = len(said) if rnd.random() < 0.8 else rnd.randint(0, len(said))
+        said.insert(place, ("call.end", end, _random_end(rnd, start, end)))
+    if not said:
+        said.append(("call.update", start, {"call_type": "INBOUND"}))
+    first = rnd.randint(0, 1)
+    events = [event(kind, ts, first + i, **who, **more) for i, (kind, ts, more) in enumerate(said)]
+    if rnd.random() < 0.03:
+        rnd.choice(events)["comp"] = rnd.choice(["RM", "MCP", "EXT"])  # counts if it is the last one (rule M14)
     return events
+
+
+def _on_an_edge(rnd: random.Random, ts: int, at_least: int = 0) -> int:
+    """The instant itself, or one near by where a second or a bin begins or has its last instant."""
+    edge = rnd.choice([ts, ts, ts - ts % 1000, ts - ts % 1000 + 999, ts - ts % 60_000, ts - ts % 300_000, ts - ts % 300_000 + 299_999])
+    return edge if edge >= at_least else ts
+
+
+def _random_start(rnd: random.Random, comp: str) -> dict[str, Any]:
+    path = rnd.choice([[1], [1, 102], [1, 103, 104]])
+    more: dict[str, Any] = {"tenant_path": path, "app": rnd.choice([310, 311]), "dn": rnd.choice(["800", "801"])}
+    more["call_type"] = rnd.choice(["INBOUND", "OUTBOUND"])
+    for name in ("tenant_path", "app", "dn", "call_type"):
+        if rnd.random() < 0.05:
+            del more[name]
+    if rnd.random() < (0.6 if comp == "RM" else 0.1):
+        tenants = path if rnd.random() < 0.6 else rnd.sample([1, 102, 103, 104, 105, 106], rnd.randint(0, 3))
+        more["burst"] = [[tenant, rnd.randint(1, 3)] for tenant in tenants]
+        more["usage"] = [[tenant, rnd.randint(0, 50)] for tenant in tenants]
+    return more
+
+
+def _random_correction(rnd: random.Random, start: int, end: int) -> dict[str, Any]:
+    return rnd.choice(
+        [
+            {"tenant_path": [1, 105]},
+            {"call_type": "BRIDGED"},
+            {"start_ts": start - 400_000},
+            {"start_ts": start - start % 1000},
+            {"start_ts": end + 1},
+            {"app": 312},
+            {"burst": [[1, 3], [106, 2]]},
+        ]
+    )
+
+
+def _random_end(rnd: random.Random, start: int, end: int) -> dict[str, Any]:
+    more: dict[str, Any] = {"end_state": rnd.choice(["USER_END", "REJECTED", "SYSTEM_ERROR"])}
+    if rnd.random() < 0.1:
+        del more["end_state"]
+    if rnd.random() < 0.15:
+        more["end_ts"] = rnd.choice([start - 1000, start, end - end % 1000])
+    return more
+
+
+def _random_measures(rnd: random.Random, start: int, end: int) -> list[tuple[str, int, dict[str, Any]]]:
+    """VAR and SQ events in no order: of a few actions, so that parents, runs and ends meet and miss one another."""
+    found: list[tuple[str, int, dict[str, Any]]] = []
+
+    def say(kind: str, **more: Any) -> None:
+        found.append((kind, rnd.randint(start, max(start, end)), more))
+
+    if rnd.random() < 0.3:
+        return found
+    actions = ["menu", "balance", "transfer"]
+    for _ in range(rnd.choice([0, 1, 2, 6])):
+        nested = {"parent": rnd.choice([*actions, "nobody"])} if rnd.random() < 0.4 else {}
+        say("var.action_start", action=rnd.choice(actions), **nested)
+    for _ in range(rnd.choice([0, 1, 2, 4])):
+        say("var.action_end", action=rnd.choice([*actions, "nobody"]), result=rnd.choice(["UNKNOWN", "SUCCESS", "FAILED"]))
+    for _ in range(rnd.choice([0, 0, 1, 2])):
+        say("var.result", result=rnd.choice(["UNKNOWN", "SUCCESS", "FAILED"]))
+    for _ in range(rnd.choice([0, 0, 1])):
+        say("var.custom", name=rnd.choice(["lang", "menu"]), value=rnd.choice(["", "en"]))
+    for _ in range(rnd.choice([0, 1, 2])):
+        say("sq.latency", samples=[_random_sample(rnd) for _ in range(rnd.randint(1, 4))])
+    for _ in range(rnd.choice([0, 0, 0, 1, 2])):
+        say("sq.failure", cause=rnd.choice(["START_FAILED", "AUDIO_GAP", "OTHER"]))
+    return found
+
+
+def _random_sample(rnd: random.Random) -> list[Any]:
+    category, kind = rnd.choice([("RESPONSE", "first_prompt"), ("FETCHING", "initial_page"), ("MRCP", "a|b")])
+    return [category, kind, rnd.choice([0, 96, 44.5, 0.0005, 1.0005, 2.6755, round(rnd.uniform(0, 12_000), 4), 86_400_000])]
 
 
 def activity_rows(table: Table) -> dict[Any, bytes]:
