@@ -15,12 +15,12 @@ import msgspec
 
 from agents.call import session_of
 from agents.contributions import NOTHING, contribution, difference
-from agents.session import OF_SESSION, Outcome, add, fold
+from agents.session import Outcome, add, fold
 from agents.state import Activity, Call, Message, Session
 from agents.stream_time import StreamTime
 from pipeline.messages import headers
 from pipeline.messages.reasons import Reason
-from pipeline.messages.types import BillingEvent, LogEvent
+from pipeline.messages.types import BillingEvent, CallEnd, CallEvent, LogEvent
 
 K = TypeVar("K", contravariant=True)
 V = TypeVar("V", covariant=True)
@@ -95,7 +95,7 @@ class CallsFold:
 
     def _take(self, session: Session, event: BillingEvent, record: Record) -> Outcome:
         """Add the event to its session and hand the difference on to the activity rows."""
-        if not isinstance(event, OF_SESSION) and event.comp == session.comp:
+        if event.comp == session.comp and not _may_count(session, event):
             return add(session, event, _message(record, event))
         before = contribution(fold(session)) if session.messages else NOTHING
         outcome = add(session, event, _message(record, event))
@@ -118,6 +118,13 @@ class CallsFold:
         self.journal, self.refused = [], []
         yield from journal
         yield from refused
+
+
+def _may_count(session: Session, event: BillingEvent) -> bool:
+    """Can the event change what its session contributes? Dialog events count at the session's end, so before it they cannot."""
+    if isinstance(event, LogEvent):
+        return False
+    return isinstance(event, CallEvent) or any(type(known) is CallEnd for known in session.payloads.values())
 
 
 def _message(record: Record, event: BillingEvent) -> Message:

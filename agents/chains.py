@@ -1,11 +1,11 @@
 """Bins of one partition of rs.activity: parts merged, occupancy carried from bin to bin, longer bins made of shorter ones.
 
-    snapshots (dimension, base bin, source partition) --> merged base bin --> in progress at its end --> HOUR --> DAY
+    snapshots (dimension, base bin, source partition) --> merged base bin --> in progress, peak --> longer bins
 
-Occupancy at the start of a bin is that at the end of the bin before: a chain per dimension. It is computed afresh from the
-earliest touched bin, once a checkpoint, up to the *horizon*: the base bin that the clocks of the source partitions have reached.
-A bin that sessions only pass through has a row as well (rule B4). Longer bins are recomputed from their children, never
-incremented. Pure: the tables are mappings.
+What is in progress at the start of a bin is what was so at the end of the bin before, and so is the occupancy that its peak
+begins with: a chain per dimension. It is computed afresh from the earliest touched bin, once a checkpoint, up to the *horizon*: the
+base bin that the clocks of the source partitions have reached. A bin that sessions only pass through has a row as well (rule
+B4). Longer bins are recomputed from their children, never incremented. Pure: the tables are mappings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from agents.bins import BASE, BASE_MS, CHILD, GRANULARITIES, base_of, children, start_of
 from agents.figures import is_empty, merge
 from agents.keys import activity_key, bin_key, is_tick, split_activity, split_bin, tick_key
-from agents.state import Activity, Bin, Figures, Snapshot, TenantsRow, Tick
+from agents.state import Activity, Bin, Counts, Figures, Snapshot, TenantsRow, Tick
 
 
 class Parts(Protocol):
@@ -105,7 +105,7 @@ class Chains:
         # A tick may be durable in parts and not in tenants: it goes on with the next cut, read again or not.
         self._ticked.update(self.ticks)
         for dimension, chain in self.chains.items():
-            chain.carried = bool(self._occupancy(dimension, min(self._horizon, chain.starts[-1])))
+            chain.carried = _carries(self._base_row(dimension, min(self._horizon, chain.starts[-1])))
 
     def _index_part(self, key: bytes) -> None:
         if is_tick(key):
@@ -182,76 +182,106 @@ class Chains:
         last_needed = max(touched, default=0)
         if grown_from is not None:  # rows beyond the old horizon had no occupancy yet, or were not there
             last_needed = max(last_needed, horizon)
-        carry = self._occupancy(dimension, begin - BASE_MS)
+        before = self._base_row(dimension, begin - BASE_MS)
         reached: list[int] = []
         start: int | None = begin
         while start is not None:
-            merged = self._merged(dimension, chain, start)
+            merged, changes = self._merged(dimension, chain, start)
             if start > horizon:
-                occupancy: dict[str, int] = {}  # later bins have none (rule B2)
+                row = Bin(merged)  # nothing is in progress yet, and no second has been occupied (rule B2)
             else:
-                carry = occupancy = _carry_on(carry, merged)
-            same_occupancy = occupancy == self._occupancy(dimension, start)
-            if self._write(bin_key(dimension, BASE, start), Bin(merged, occupancy)):
+                row = before = follow(before, merged, changes, start)
+            old = self._base_row(dimension, start)
+            carries_as_before = row.in_progress == old.in_progress and row.occupied == old.occupied
+            if self._write(bin_key(dimension, BASE, start), row):
                 chain.know(start)
                 reached.append(start)
             elif start in touched or replaying:
                 reached.append(start)  # the row may have been durable before a crash, and the longer bins not
-            if same_occupancy and start >= last_needed and not replaying:
+            if carries_as_before and start >= last_needed and not replaying:
                 return reached  # all that follows is as it was
             following = chain.after(start)
-            passing = start + BASE_MS if carry and start < horizon else None
+            passing = start + BASE_MS if _carries(before) and start < horizon else None
             start = min((s for s in (following, passing) if s is not None), default=None)
-        chain.carried = bool(carry)
+        chain.carried = _carries(before)
         return reached
 
     def _write(self, key: bytes, row: Bin) -> bool:
         """Write the row if it differs from what is there."""
         old = self.tenants.peek(key)
         if old is None:
-            if is_empty(row.figures) and not row.in_progress:
+            if is_empty(row.figures) and not (row.in_progress or row.occupied or row.peak):
                 return False
         elif isinstance(old, Bin):
-            if old.figures == row.figures and old.in_progress == row.in_progress:
-                return False
             row.mark = old.mark
+            if row == old:
+                return False
         self.tenants[key] = row
         self.tenants.touch(key)
         return True
 
-    def _merged(self, dimension: bytes, chain: Chain, start: int) -> Figures:
+    def _merged(self, dimension: bytes, chain: Chain, start: int) -> tuple[Figures, dict[int, Counts]]:
+        """The figures of all source partitions, and apart from them the changes of occupancy, which no row keeps."""
         found = (self.parts.peek(activity_key(dimension, start, source)) for source in chain.sources.get(start, ()))
-        return merge(part.figures for part in found if isinstance(part, Activity))
+        merged = merge(part.figures for part in found if isinstance(part, Activity))
+        changes, merged.changes = merged.changes, {}
+        return merged, changes
 
-    def _occupancy(self, dimension: bytes, start: int) -> dict[str, int]:
+    def _base_row(self, dimension: bytes, start: int) -> Bin:
         row = self.tenants.peek(bin_key(dimension, BASE, start))
-        return row.in_progress if isinstance(row, Bin) else {}
+        return row if isinstance(row, Bin) else NO_ROW
 
-    def _roll_up(self, dimension: bytes, changed: Iterable[int], horizon: int) -> None:
+    def _roll_up(self, dimension: bytes, reached: Iterable[int], horizon: int) -> None:
+        starts = {BASE: set(reached)}
         for granularity in GRANULARITIES[1:]:
-            changed = sorted({start_of(granularity, start, self.zone) for start in changed})
-            for start in changed:
+            starts[granularity] = {start_of(granularity, start, self.zone) for start in starts[CHILD[granularity]]}
+            for start in sorted(starts[granularity]):
                 self._recompute(dimension, granularity, start, horizon)
 
     def _recompute(self, dimension: bytes, granularity: str, start: int, horizon: int) -> None:
-        """A longer bin from its children; in progress at its end is that of its last child up to the horizon."""
-        rows, in_progress = [], {}
+        """A longer bin from its children; in progress at its end is that of its last child up to the horizon, its peak the
+        greatest of theirs, the earlier of equal ones."""
+        rows, in_progress, highest = [], {}, NO_ROW
         for child in children(granularity, start, self.zone):
             row = self.tenants.peek(bin_key(dimension, CHILD[granularity], child))
             if isinstance(row, Bin):
                 rows.append(row.figures)
+                if row.peak > highest.peak:
+                    highest = row
             if child <= horizon:
                 in_progress = row.in_progress if isinstance(row, Bin) else {}
-        self._write(bin_key(dimension, granularity, start), Bin(merge(rows), in_progress))
+        key = bin_key(dimension, granularity, start)
+        self._write(key, Bin(merge(rows), in_progress, peak=highest.peak, peak_at=highest.peak_at, peak_by=highest.peak_by))
 
 
-def _carry_on(carry: dict[str, int], figures: Figures) -> dict[str, int]:
-    """Occupancy at the end of a bin: that at its start, plus those who came, less those who left; zeros are left out."""
-    if not figures.arrivals and not figures.departures:
-        return carry
-    after = dict(carry)
-    for label, n in figures.arrivals.items():
+NO_ROW = Bin()
+
+
+def follow(before: Bin, figures: Figures, changes: dict[int, Counts], start: int) -> Bin:
+    """The base bin at `start` behind the one before it. `changes`: of occupancy, by second of the bin."""
+    in_progress = _moved(before.in_progress, figures.arrivals, figures.departures)
+    occupied = before.occupied
+    peak, peak_second, peak_by = sum(occupied.values()), 0, occupied
+    for second in sorted(changes):
+        occupied = _moved(occupied, changes[second], {})
+        now = sum(occupied.values())
+        if now > peak or not second:  # a change at second 0 takes the place of what was carried on
+            peak, peak_second, peak_by = now, second, occupied
+    peak_at = start + peak_second * 1000 if peak else None
+    return Bin(figures, in_progress, 0, occupied, peak, peak_at, peak_by)
+
+
+def _carries(row: Bin) -> bool:
+    return bool(row.in_progress or row.occupied)
+
+
+def _moved(counts: Counts, plus: Counts, minus: Counts) -> Counts:
+    """counts + plus - minus; zeros are left out."""
+    if not plus and not minus:
+        return counts
+    after = dict(counts)
+    for label, n in plus.items():
         after[label] = after.get(label, 0) + n
-    for label, n in figures.departures.items():
+    for label, n in minus.items():
         after[label] = after.get(label, 0) - n
     return {label: n for label, n in after.items() if n}

@@ -1,89 +1,84 @@
 """What a session contributes to bins, and how a change of it changes them (docs/reports.md section 2). Pure.
 
-    record --contribution--> the dimensions it counts in, and its arrival, departure and completion in base bins
+    record --contribution--> {(dimensions, part), ...}: each part is counted in the rows of these dimensions
 
-A change contributes the difference: the old contribution goes away, the new one appears; what is the same in both is left alone,
-so that an ordinary end touches only the bin of the end.
+A change contributes the difference: parts that went are taken away, new ones are added, and what is the same in both is left
+alone, so that an ordinary end touches only the bin of the end.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from agents.bins import base_of
-from agents.figures import count, observe
+from agents.figures import EDGES, count, observe, shift
 from agents.keys import Dimension
 from agents.session import SessionRecord
-from agents.state import Figures, Spread
+from agents.state import Figures
+
+Dimensions = tuple[bytes, ...]  # packed keys
 
 
-class Arrival(Struct, frozen=True, gc=False):
-    start: int  # of the base bin
-    call_type: str
+class Count(Struct, frozen=True, gc=False):
+    """`n` more of `label` in the measure of that name of `Figures`, in the base bin that begins at `start`."""
 
-    def change(self, figures: Figures, sign: int) -> None:
-        count(figures.arrivals, self.call_type, sign)
-
-
-class Departure(Struct, frozen=True, gc=False):
     start: int
-    call_type: str
+    measure: str
+    label: str
+    n: int = 1
 
     def change(self, figures: Figures, sign: int) -> None:
-        count(figures.departures, self.call_type, sign)
+        count(getattr(figures, self.measure), self.label, sign * self.n)
 
 
-class Completion(Struct, frozen=True, gc=False):
+class Observed(Struct, frozen=True, gc=False):
+    """Values of a spread."""
+
     start: int
-    end_state: str
-    duration_ms: int | None  # None: unknown start (rule F6)
+    measure: str
+    label: str
+    values: tuple[int, ...]
 
     def change(self, figures: Figures, sign: int) -> None:
-        count(figures.completed, self.end_state, sign)
-        if self.duration_ms is None:
-            return
-        spread = figures.durations.get(self.end_state)
-        if spread is None:
-            spread = figures.durations[self.end_state] = Spread()
-        observe(spread, self.duration_ms, sign)
-        if not spread.n:
-            del figures.durations[self.end_state]  # least and greatest of nothing are null (rule B12)
+        observe(getattr(figures, self.measure), self.label, self.values, sign, EDGES[self.measure])
 
 
-Part = Arrival | Departure | Completion
+class Occupancy(Struct, frozen=True, gc=False):
+    """A session begins (n = 1) or ceases (n = -1) to occupy seconds at `second` of the bin (rule B3)."""
+
+    start: int
+    second: int
+    call_type: str
+    n: int
+
+    def change(self, figures: Figures, sign: int) -> None:
+        shift(figures.changes, self.second, self.call_type, sign * self.n)
 
 
-class Contribution(NamedTuple):
-    """dimensions: packed keys; parts: what is counted in each of them."""
+Part = Count | Observed | Occupancy
+Contribution = dict[Part, Dimensions]
+Change = Callable[[Figures, int], None]
 
-    dimensions: tuple[bytes, ...]
-    parts: tuple[Part, ...]
-
-
-NOTHING = Contribution((), ())
+NOTHING: Contribution = {}
 
 
 def contribution(record: SessionRecord) -> Contribution:
-    parts: list[Part] = []
-    duration_ms = None
+    """Each part with the dimensions whose rows it counts in. Parts of one session differ from each other."""
+    parts: Contribution = {}
+    everywhere = _dimensions(record.comp, record.comp_id, record.tenant_path, record.app, record.dn)
     if record.start_ts is not None:
-        parts.append(Arrival(base_of(record.start_ts), record.call_type))
-    if record.end_ts is not None and record.end_state is not None:
-        end = base_of(record.end_ts)
-        if record.start_ts is not None:
-            duration_ms = record.end_ts - record.start_ts
-            parts.append(Departure(end, record.call_type))
-        parts.append(Completion(end, record.end_state, duration_ms))
-    if not parts:
-        return NOTHING
-    return Contribution(_dimensions(record.comp, record.comp_id, record.tenant_path, record.app, record.dn), tuple(parts))
-
-
-Change = Callable[[Figures, int], None]
+        for part in _of_start(record, record.start_ts):
+            parts[part] = everywhere
+        if record.burst and record.comp == "RM":
+            parts.update(_burst(record, base_of(record.start_ts), everywhere))
+    if record.end_ts is not None:
+        for part in _of_end(record, record.end_ts):
+            parts[part] = everywhere
+    return parts
 
 
 def difference(old: Contribution, new: Contribution) -> Iterator[tuple[bytes, int, Change, int]]:
@@ -91,19 +86,76 @@ def difference(old: Contribution, new: Contribution) -> Iterator[tuple[bytes, in
 
     What is new is added before what is old is taken away: least and greatest then see the same values in any order.
     """
-    same = old.dimensions == new.dimensions
-    for part in new.parts:
-        if not (same and part in old.parts):
-            for dimension in new.dimensions:
+    for part, dimensions in new.items():
+        if old.get(part) != dimensions:
+            for dimension in dimensions:
                 yield dimension, part.start, part.change, 1
-    for part in old.parts:
-        if not (same and part in new.parts):
-            for dimension in old.dimensions:
+    for part, dimensions in old.items():
+        if new.get(part) != dimensions:
+            for dimension in dimensions:
                 yield dimension, part.start, part.change, -1
 
 
+def _of_start(record: SessionRecord, start_ts: int) -> Iterator[Part]:
+    yield Count(base_of(start_ts), "arrivals", record.call_type)
+    first = start_ts // 1000
+    yield _occupancy(first, record.call_type, 1)
+    if record.end_ts is not None:
+        last = max(first, (record.end_ts - 1) // 1000)  # a session of zero length occupies its start second
+        yield _occupancy(last + 1, record.call_type, -1)
+
+
+def _of_end(record: SessionRecord, end_ts: int) -> Iterator[Part]:
+    start, state = base_of(end_ts), str(record.end_state)
+    yield Count(start, "completed", state)
+    if record.start_ts is not None:
+        yield Count(start, "departures", record.call_type)
+        yield Observed(start, "durations", state, (end_ts - record.start_ts,))
+    if record.comp == "RM" and state == "REJECTED":
+        yield Count(start, "results", "REJECTED")
+    if record.comp == "MCP":
+        yield from _of_dialog(record, start)
+
+
+def _of_dialog(record: SessionRecord, start: int) -> Iterator[Part]:
+    """What counts for MCP sessions alone (rules M9, B8, B9)."""
+    yield Count(start, "results", record.result or "UNKNOWN")
+    if runs := record.actions.runs:
+        for label, n in Counter(f"{run.action}|{run.result}" for run in runs).items():
+            yield Count(start, "actions", label, n)
+        last = runs[-1]
+        yield Count(start, "last_actions", f"{last.action}|{last.result}")
+    yield Count(start, "quality", "calls")
+    if record.failures:
+        yield Count(start, "quality", "failed")
+        for cause, n in Counter(record.failures).items():
+            yield Count(start, "failures", cause, n)
+    by_type: dict[str, list[int]] = {}
+    for category, kind, microseconds in record.latencies:
+        by_type.setdefault(f"{category}|{kind}", []).append(microseconds)
+    for label, values in by_type.items():
+        yield Observed(start, "latencies", label, tuple(values))
+
+
+def _occupancy(second: int, call_type: str, n: int) -> Occupancy:
+    start = base_of(second * 1000)
+    return Occupancy(start, second - start // 1000, call_type, n)
+
+
+def _burst(record: SessionRecord, start: int, everywhere: Dimensions) -> Iterator[tuple[Part, Dimensions]]:
+    """Rule B5: an entry counts in the row of its own tenant, in the `own` row of the session's own tenant, and wherever tenants
+    do not matter."""
+    elsewhere = tuple(dimension for dimension in everywhere if b"|tenant|" not in dimension and b"|tenant-own|" not in dimension)
+    own = record.tenant_path[-1] if record.tenant_path else None
+    for tenant, level in record.burst or ():
+        rows = [*elsewhere, Dimension(record.comp, "tenant", str(tenant)).pack()]
+        if tenant == own:
+            rows.append(Dimension(record.comp, "tenant-own", str(tenant)).pack())
+        yield Count(start, "burst", f"{tenant}:{level}"), tuple(rows)
+
+
 @lru_cache(maxsize=100_000)
-def _dimensions(comp: str, comp_id: int, path: tuple[int, ...] | None, app: int | None, dn: str | None) -> tuple[bytes, ...]:
+def _dimensions(comp: str, comp_id: int, path: tuple[int, ...] | None, app: int | None, dn: str | None) -> Dimensions:
     """The rows a session counts in: a missing field has none (rule B6), ancestors are those of its own path (rule B7).
     Cached: sessions are many, the places they come from few."""
     found = [Dimension(comp, "component_type", ""), Dimension(comp, "component", str(comp_id))]
@@ -112,6 +164,6 @@ def _dimensions(comp: str, comp_id: int, path: tuple[int, ...] | None, app: int 
         found.append(Dimension(comp, "tenant-own", str(path[-1])))
     if app is not None:
         found.append(Dimension(comp, "app", str(app)))
-    if dn and comp == "RM":
+    if dn is not None and comp == "RM":  # an empty DN is a value (rule M3)
         found.append(Dimension(comp, "dn", dn))
     return tuple(dimension.pack() for dimension in found)

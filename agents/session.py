@@ -7,12 +7,27 @@ neither the order of arrival nor repetition can matter (docs/contract.md, sectio
 from __future__ import annotations
 
 from enum import Enum
+from math import floor
 
 from msgspec import Struct
 from msgspec.structs import fields
 
 from agents.state import Message, Session
-from pipeline.messages.types import BillingEvent, CallEnd, CallEvent, CallResult, CallStart, Event, LogEvent
+from agents.var import NO_ACTIONS, Actions, runs_of, variables_of
+from pipeline.messages.types import (
+    ActionEnd,
+    ActionStart,
+    BillingEvent,
+    CallEnd,
+    CallEvent,
+    CallResult,
+    CallStart,
+    CustomVariable,
+    Event,
+    Failure,
+    Latency,
+    LogEvent,
+)
 
 
 class Outcome(Enum):
@@ -30,6 +45,9 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     end_ts      None while in progress
     end_state   None while in progress
     clock_skew  its end was before its start, and was set to the start
+    actions     runs of VAR actions
+    failures    causes of its sq.failure events, in `seq` order
+    latencies   category, type, whole microseconds, in `seq` order (rule X8)
     """
 
     comp: str
@@ -58,9 +76,13 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     loss_pct: float | None = None
     codec: str | None = None
     result: str | None = None
+    actions: Actions = NO_ACTIONS
+    variables: dict[str, str] = {}
+    dropped_variables: int = 0
+    failures: tuple[str, ...] = ()
+    latencies: tuple[tuple[str, str, int], ...] = ()
 
 
-OF_SESSION = (CallEvent, CallResult)  # kinds that change a SessionRecord
 CARRIED = tuple(f.name for f in fields(CallEvent) if f.name not in {g.name for g in fields(Event)})
 
 
@@ -86,6 +108,10 @@ def fold(session: Session) -> SessionRecord:
     values: dict[str, object] = {}
     started = finished = None  # ts of the call.start, call.end with the highest seq
     result = None
+    actions: list[ActionStart | ActionEnd] = []
+    variables: list[CustomVariable] = []
+    failures: list[str] = []
+    latencies: list[tuple[str, str, int]] = []
     for seq in sorted(session.payloads):
         event = session.payloads[seq]
         if isinstance(event, CallEvent):
@@ -97,23 +123,38 @@ def fold(session: Session) -> SessionRecord:
                 started = event.ts
             elif type(event) is CallEnd:
                 finished = event.ts
-        elif type(event) is CallResult:
+        elif isinstance(event, ActionStart | ActionEnd):
+            actions.append(event)
+        elif isinstance(event, CallResult):
             result = event.result
+        elif isinstance(event, CustomVariable):
+            variables.append(event)
+        elif isinstance(event, Failure):
+            failures.append(event.cause)
+        elif isinstance(event, Latency):
+            latencies += [(category, kind, floor(ms * 1000 + 0.5)) for category, kind, ms in event.samples]
     ended = finished is not None
     start, end = values.pop("start_ts", started), values.pop("end_ts", finished)
     state = values.pop("end_state", "UNKNOWN")
     assert start is None or isinstance(start, int)
     assert end is None or isinstance(end, int)
     skewed = ended and start is not None and end is not None and end < start
+    end_ts = (start if skewed else end) if ended else None
+    kept, dropped_variables = variables_of(variables) if variables else ({}, 0)
     return SessionRecord(
         comp=session.comp,
         comp_id=session.comp_id,
         session=session.session,
         start_ts=start,
-        end_ts=(start if skewed else end) if ended else None,
+        end_ts=end_ts,
         ended=ended,
         clock_skew=skewed,
         end_state=str(state) if ended else None,
         result=result,
+        actions=runs_of(actions, end_ts) if actions else NO_ACTIONS,
+        variables=kept,
+        dropped_variables=dropped_variables,
+        failures=tuple(failures),
+        latencies=tuple(latencies),
         **values,  # type: ignore[arg-type]  # the names are those of CallEvent, whose types the parser has checked
     )

@@ -73,9 +73,11 @@ class Call(Struct, array_like=True):
 class Spread(Struct, array_like=True):
     """The spread of a quantity: exact integers, so that merging is exact. Average and deviation are computed on reading.
 
-    n, total, squares   count, sum, sum of squares
-    low, high           least and greatest; after a correction they may keep a value that is gone (rule X7)
-    buckets             sparse histogram: bucket number -> count (rule B10)
+    n, total        count, sum
+    squares         sum of squares, its lower 62 bits; `squares_high`: the rest (msgpack holds 64 bits, rule X8 asks for 38 digits;
+                    `agents.figures.squares_of` puts them together)
+    low, high       least and greatest; after a correction they may keep a value that is gone (rule X7)
+    buckets         sparse histogram: bucket number -> count (rule B10)
     """
 
     n: int = 0
@@ -84,21 +86,41 @@ class Spread(Struct, array_like=True):
     low: int | None = None
     high: int | None = None
     buckets: dict[int, int] = field(default_factory=dict)
+    squares_high: int = 0
+
+
+Counts = dict[str, int]
 
 
 class Figures(Struct, array_like=True):
     """What a set of sessions contributes to one bin of one dimension. Zero entries are left out.
 
-    arrivals    call type -> sessions with known start that started in the bin
-    departures  call type -> sessions with known start that ended in the bin (occupancy = arrivals - departures, summed up)
-    completed   end state -> sessions that ended in the bin
-    durations   end state -> spread of their durations, ms
+    arrivals        call type -> sessions with known start that started in the bin
+    departures      call type -> sessions with known start that ended in the bin (in progress = arrivals - departures, summed up)
+    completed       end state -> sessions that ended in the bin
+    durations       end state -> spread of their durations, ms
+    burst           "tenant:level" -> RM sessions with that entry that started in the bin (rule B5)
+    results         UNKNOWN, SUCCESS, FAILED -> MCP sessions that ended in the bin; REJECTED -> RM sessions (rule B8)
+    actions         "action|result" -> runs of VAR actions of MCP sessions that ended in the bin
+    last_actions    "action|result" -> MCP sessions by the action that started last (rule V7)
+    quality         "calls", "failed" -> MCP sessions that ended in the bin, and those with a failure (rule B9)
+    failures        cause -> sq.failure events
+    latencies       "category|type" -> spread, whole microseconds (rule X8)
+    changes         second of the bin -> call type -> change of occupancy at that second (rule X11)
     """
 
-    arrivals: dict[str, int] = field(default_factory=dict)
-    departures: dict[str, int] = field(default_factory=dict)
-    completed: dict[str, int] = field(default_factory=dict)
+    arrivals: Counts = field(default_factory=dict)
+    departures: Counts = field(default_factory=dict)
+    completed: Counts = field(default_factory=dict)
     durations: dict[str, Spread] = field(default_factory=dict)
+    burst: Counts = field(default_factory=dict)
+    results: Counts = field(default_factory=dict)
+    actions: Counts = field(default_factory=dict)
+    last_actions: Counts = field(default_factory=dict)
+    quality: Counts = field(default_factory=dict)
+    failures: Counts = field(default_factory=dict)
+    latencies: dict[str, Spread] = field(default_factory=dict)
+    changes: dict[int, Counts] = field(default_factory=dict)
 
 
 class Activity(Struct, array_like=True, tag=1):
@@ -127,12 +149,20 @@ class Tick(Struct, array_like=True, tag=2):
 class Bin(Struct, array_like=True, tag=3):
     """Row of `tenants`: one dimension, granularity and bin, over all source partitions. Key: `agents.keys.bin_key`.
 
+    figures         without `changes`, which `peak` is made of
     in_progress     call type -> sessions in progress at the bin's end (rule B2)
+    occupied        call type -> occupancy of the last second, which the next bin begins with; base bins only
+    peak            greatest occupancy of the bin's seconds, `peak_at` the first such second (ms UTC, None: peak 0), `peak_by`
+                    its split by call type
     """
 
     figures: Figures = field(default_factory=Figures)
-    in_progress: dict[str, int] = field(default_factory=dict)
+    in_progress: Counts = field(default_factory=dict)
     mark: int = 0
+    occupied: Counts = field(default_factory=dict)
+    peak: int = 0
+    peak_at: int | None = None
+    peak_by: Counts = field(default_factory=dict)
 
 
 Snapshot = Activity | Tick  # value of rs.activity and of `parts`

@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 from agents.bins import base_of
 from agents.calls_fold import CallsFold
 from agents.chains import Chains
-from agents.keys import activity_key, split_bin, tick_key
+from agents.keys import activity_key, tick_key
 from agents.state import Activity, Bin, Call, Tick
 from agents.stream_time import StreamTime
 from tests.agents import oracle
-from tests.agents.world import MINUTE, T0, Record, Table, plain, random_events, record
+from tests.agents.world import MINUTE, T0, Record, Table, random_events, record, said, wanted
 
 SOURCES, TARGETS = 2, 2
 NOW = T0 + 60 * MINUTE
@@ -137,14 +137,7 @@ class World:
         return True
 
     def _right(self) -> bool:
-        want = oracle.bins(self.events, base_of(NOW))
-        got = {}
-        for table in self.tenants:
-            for key, row in table.items():
-                if isinstance(row, Bin) and (row.in_progress or plain(row.figures) != plain(Bin().figures)):
-                    dimension, granularity, start = split_bin(key)
-                    got[dimension.decode(), granularity, start] = (row.figures.arrivals, row.figures.completed, row.in_progress)
-        return got == {key: (row["arrivals"], row["completed"], row["in_progress"]) for key, row in want.items()}
+        return said(self.tenants) == wanted(oracle.bins(self.events, base_of(NOW)))
 
 
 def cut(table: Table, position: int) -> dict[Any, Any]:

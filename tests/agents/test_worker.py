@@ -18,14 +18,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.bins import base_of
-from agents.keys import split_bin
-from agents.state import Bin, TenantsRow
+from agents.state import TenantsRow
 from pipeline import topics
 from pipeline.init import create_topics
 from pipeline.runtime import codec
 from pipeline.settings import Settings, read
 from tests.agents import oracle
-from tests.agents.world import MINUTE, T0, plain, random_events, record
+from tests.agents.world import MINUTE, T0, differences, random_events, record, said, wanted
 from tests.conftest import free_port
 
 PARTITIONS = 4
@@ -91,16 +90,6 @@ async def post(settings: Settings, events: list[dict[str, Any]]) -> None:
             )
 
 
-def figures(found: dict[bytes, Any]) -> dict[Any, Any]:
-    empty = plain(Bin().figures)
-    got = {}
-    for key, row in found.items():
-        if isinstance(row, Bin) and (plain(row.figures) != empty or row.in_progress):
-            dimension, granularity, start = split_bin(key)
-            got[dimension.decode(), granularity, start] = row.figures.arrivals, row.figures.completed, row.in_progress
-    return got
-
-
 async def test_kill_minus_nine_leaves_exact_tables(settings: Settings, tmp_path: Path) -> None:
     await create_topics(settings)
     rnd = random.Random(7)
@@ -116,15 +105,11 @@ async def test_kill_minus_nine_leaves_exact_tables(settings: Settings, tmp_path:
             await asyncio.sleep(rnd.uniform(2.0, 4.5))
             process.kill()
     await post(settings, [last])
-    want = {
-        key: (row["arrivals"], row["completed"], row["in_progress"])
-        for key, row in oracle.bins([*events, {**last, "tenant_path": [1]}], base_of(now)).items()
-    }
+    want = wanted(oracle.bins([*events, {**last, "tenant_path": [1]}], base_of(now)))
     with worker(settings, tmp_path):
         end = time.monotonic() + 60
         got: dict[Any, Any] = {}
         while got != want and time.monotonic() < end:
             await asyncio.sleep(1)
-            got = figures(await rows(settings, topics.TENANTS_CHANGELOG))
-    wrong = {key: (got.get(key), want.get(key)) for key in got.keys() | want.keys() if got.get(key) != want.get(key)}
-    assert not wrong
+            got = said([await rows(settings, topics.TENANTS_CHANGELOG)])
+    assert not differences(got, want)

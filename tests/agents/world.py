@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import orjson
 
-from agents.state import Activity, Bin
+from agents.figures import COUNTS, SPREADS, squares_of
+from agents.keys import split_bin
+from agents.state import Bin, Figures
 
 T0 = 1_795_000_200_000  # a base bin begins here
 MINUTE = 60_000
@@ -177,23 +178,52 @@ def _random_sample(rnd: random.Random) -> list[Any]:
 
 def activity_rows(table: Table) -> dict[Any, bytes]:
     """Rows that say something, without least and greatest (rule X7) and without the mark."""
-    return {key: plain(row.figures) for key, row in table.items() if plain(row.figures) != plain(Activity().figures)}
+    return {key: plain(row.figures) for key, row in table.items() if plain(row.figures) != EMPTY}
 
 
-def bin_rows(table: Table) -> dict[bytes, tuple[bytes, dict[str, int]]]:
-    empty = plain(Bin().figures)
-    return {
-        key: (plain(row.figures), row.in_progress)
-        for key, row in table.items()
-        if isinstance(row, Bin) and (plain(row.figures) != empty or row.in_progress)
-    }
+def plain(figures: Figures) -> bytes:
+    said: dict[str, Any] = {name: getattr(figures, name) for name in figures.__struct_fields__}
+    for name in ("durations", "latencies"):
+        said[name] = {label: [s.n, s.total, str(squares_of(s)), s.buckets] for label, s in said[name].items()}
+    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
 
 
-def plain(figures: Any) -> bytes:
-    built = msgspec.to_builtins(figures)
-    arrivals, departures, completed, durations = built
-    kept = {
-        state: [n, total, squares, {str(k): v for k, v in buckets.items()}]
-        for state, (n, total, squares, _, _, buckets) in durations.items()
-    }
-    return orjson.dumps([arrivals, departures, completed, kept], option=orjson.OPT_SORT_KEYS)
+EMPTY = plain(Figures())
+
+
+def said(tables: Iterable[dict[bytes, Any]]) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """The bins of `tenants` as the oracle gives them, zero rows left out, spreads as (n, total, sum of squares)."""
+    rows = {}
+    for table in tables:
+        for key, row in table.items():
+            if isinstance(row, Bin) and (row.peak or row.in_progress or plain(row.figures) != EMPTY):
+                dimension, granularity, start = split_bin(key)
+                rows[dimension.decode(), granularity, start] = _said(row)
+    return rows
+
+
+def _said(row: Bin) -> dict[str, Any]:
+    shown = {name: getattr(row.figures, name) for name in COUNTS if name != "departures"}
+    for name in SPREADS:
+        shown[name] = {label: (s.n, s.total, squares_of(s)) for label, s in getattr(row.figures, name).items()}
+    return shown | {"in_progress": row.in_progress, "peak": row.peak, "peak_at": row.peak_at, "peak_by": row.peak_by}
+
+
+def wanted(rows: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """What the oracle gives, its lists of values as (n, total, sum of squares)."""
+    return {key: row | {name: _sums(row[name]) for name in SPREADS} for key, row in rows.items()}
+
+
+def _sums(values: dict[str, list[int]]) -> dict[str, tuple[int, int, int]]:
+    return {label: (len(found), sum(found), sum(x * x for x in found)) for label, found in values.items()}
+
+
+def differences(got: dict[Any, Any], want: dict[Any, Any]) -> dict[Any, Any]:
+    """Rows that differ, with what is there and what should be, figure by figure."""
+    wrong = {}
+    for key in got.keys() | want.keys():
+        here, there = got.get(key, {}), want.get(key, {})
+        if here != there:
+            names = here.keys() | there.keys()
+            wrong[key] = {name: (here.get(name), there.get(name)) for name in names if here.get(name) != there.get(name)}
+    return wrong
