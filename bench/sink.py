@@ -99,7 +99,8 @@ def row_by_row(topic: str, make: Callable[[int, int], list[FakeRecord]], count: 
 def upsert(table: Table) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in table.names[len(table.key) :])
     return (
-        f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.names))}) ON CONFLICT DO UPDATE SET {changes}"
+        f"INSERT INTO {table.name} ({', '.join(table.names)})"
+        f" VALUES ({', '.join('?' * len(table.names))}) ON CONFLICT DO UPDATE SET {changes}"
         " WHERE excluded.generation > generation OR excluded.generation = generation AND excluded.mark >= mark"
     )
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from agents.call import CallSummary, records_of, summary
+from agents.figures import squares_of
 from agents.keys import Dimension, is_tick, split_bin
 from agents.session import SessionRecord
 from agents.state import Bin, Call, Session, Spread, TenantsRow, Tick
@@ -180,22 +181,37 @@ def _bin_row(partition: int, key: bytes, value: Bin, guard: tuple[int, int]) -> 
         sum(value.in_progress.values()),
         sum(spread.n for spread in spreads),
         sum(spread.total for spread in spreads),
-        str(sum(spread.squares for spread in spreads)),
+        str(sum(map(squares_of, spreads))),
         min((spread.low for spread in spreads if spread.low is not None), default=None),
         max((spread.high for spread in spreads if spread.high is not None), default=None),
         _json(figures.arrivals),
         _json(figures.completed),
         _json(value.in_progress),
-        _json({end_state: _spread(spread) for end_state, spread in figures.durations.items()}),
+        _json(_spreads(figures.durations)),
+        value.peak,
+        value.peak_at,
+        _json(value.peak_by),
+        _json(figures.burst),
+        _json(figures.results),
+        _json(figures.actions),
+        _json(figures.last_actions),
+        figures.quality.get("calls", 0),
+        figures.quality.get("failed", 0),
+        _json(figures.failures),
+        _json(_spreads(figures.latencies)),
         *guard,
     )
+
+
+def _spreads(spreads: Mapping[str, Spread]) -> dict[str, object]:
+    return {label: _spread(spread) for label, spread in spreads.items()}
 
 
 def _spread(spread: Spread) -> dict[str, object]:
     return {
         "n": spread.n,
         "sum": spread.total,
-        "squares": str(spread.squares),  # up to 38 digits: more than readers of JSON keep of a number
+        "squares": str(squares_of(spread)),  # up to 38 digits: more than readers of JSON keep of a number
         "min": spread.low,
         "max": spread.high,
         "buckets": {str(bucket): n for bucket, n in spread.buckets.items()},

@@ -184,6 +184,17 @@ BINS = Table(
         _json("completed_by"),
         _json("in_progress_by"),
         _json("durations_by"),
+        _int("peak"),
+        _millis("peak_at", null=True),
+        _json("peak_by"),
+        _json("burst_by"),
+        _json("results_by"),
+        _json("actions_by"),
+        _json("last_actions_by"),
+        _int("quality_calls"),
+        _int("quality_failed"),
+        _json("failures_by"),
+        _json("latencies_by"),
     ),
 )
 

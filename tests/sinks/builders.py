@@ -54,10 +54,27 @@ def call_record(n: int, mark: int, offset: int = 0, **how: Any) -> FakeRecord:
     return FakeRecord(offset, guid(n).encode(), call_value(n, mark, **how))
 
 
+BEYOND_62_BITS = 7 * 2**62 + 25  # a sum of squares that takes both parts of a spread
+
+
 def bin_value(mark: int, arrivals: int = 3) -> bytes:
-    spread = Spread(n=2, total=100_000, squares=10**19, low=40_000, high=60_000, buckets={4: 1, 5: 1})
-    figures = Figures({"INBOUND": arrivals}, {}, {"USER_END": 2}, {"USER_END": spread})
-    return codec.join(mark, encode(Bin(figures, {"INBOUND": 1})))
+    figures = Figures(
+        arrivals={"INBOUND": arrivals},
+        completed={"USER_END": 2},
+        durations={"USER_END": Spread(n=2, total=100_000, squares=25, low=40_000, high=60_000, buckets={4: 1, 5: 1}, squares_high=7)},
+        burst={"102:1": 2, "102:2": 1},
+        results={"SUCCESS": 1, "FAILED": 1},
+        actions={"welcome|SUCCESS": 2, "balance|UNKNOWN": 1},
+        last_actions={"welcome|SUCCESS": 1, "balance|UNKNOWN": 1},
+        quality={"calls": 2, "failed": 1},
+        failures={"AUDIO_GAP": 3},
+        latencies={"RESPONSE|first_prompt": Spread(n=1, total=96_500, squares=96_500**2, low=96_500, high=96_500, buckets={3: 1})},
+    )
+    return bin_made_of(Bin(figures, {"INBOUND": 1}, peak=3, peak_at=T0 + 1000, peak_by={"INBOUND": 2, "BRIDGED": 1}), mark)
+
+
+def bin_made_of(made: Bin, mark: int) -> bytes:
+    return codec.join(mark, encode(made))
 
 
 def bin_record(value: int, start: int, mark: int, offset: int = 0, arrivals: int = 3) -> FakeRecord:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from agents.keys import Dimension, bin_key
+from agents.state import Bin, Figures, Spread
 from pipeline import topics
 from sinks.sql.binder import Unstorable
 from sinks.sql.dialect import Dialect
@@ -20,8 +22,10 @@ from sinks.sql.rows import BINS, SESSIONS, TABLES, Row, Table
 from sinks.sql.task import SQLStore
 from sinks.sql.writer import Writer
 from tests.sinks.builders import (
+    BEYOND_62_BITS,
     T0,
     FakeRecord,
+    bin_made_of,
     bin_record,
     bound,
     call_record,
@@ -35,6 +39,19 @@ CALLS_0 = (topics.CALLS_CHANGELOG, 0)
 TENANTS_0 = (topics.TENANTS_CHANGELOG, 0)
 EVENTS_0 = (topics.EVENTS, 0)
 LOG = "log-1"
+FIELDS = Figures.__struct_fields__
+ANY_FIGURE = (
+    Bin(peak=1, peak_at=T0, peak_by={"INBOUND": 1}),  # a session passes through
+    Bin(Figures(arrivals={"INBOUND": 1})),
+    Bin(Figures(completed={"USER_END": 1})),
+    Bin(Figures(burst={"102:2": 1})),
+    Bin(Figures(results={"REJECTED": 1})),
+    Bin(Figures(actions={"welcome|SUCCESS": 1})),
+    Bin(Figures(last_actions={"welcome|SUCCESS": 1})),
+    Bin(Figures(quality={"calls": 1})),
+    Bin(Figures(failures={"AUDIO_GAP": 1})),
+    Bin(Figures(latencies={"RESPONSE|first_prompt": Spread(n=1, total=1, squares=1, low=1, high=1, buckets={0: 1})})),
+)
 
 
 def select(dialect: Dialect, sql: str) -> list[tuple[Any, ...]]:
@@ -152,15 +169,39 @@ class StoreContract:
         row = dict(zip(BINS.names, rows["bins"][0], strict=True))
         durations = json.loads(row.pop("durations_by"))
         assert durations == {
-            "USER_END": {"n": 2, "sum": 100_000, "squares": str(10**19), "min": 40_000, "max": 60_000, "buckets": {"4": 1, "5": 1}}
+            "USER_END": {"n": 2, "sum": 100_000, "squares": str(BEYOND_62_BITS), "min": 40_000, "max": 60_000, "buckets": {"4": 1, "5": 1}}
         }
+        assert json.loads(row.pop("latencies_by")) == {
+            "RESPONSE|first_prompt": {
+                "n": 1, "sum": 96_500, "squares": str(96_500**2), "min": 96_500, "max": 96_500, "buckets": {"3": 1},
+            }
+        }  # fmt: skip
         assert row == {
             "source_partition": 0, "comp": "RM", "dimension": "tenant", "value": "102", "granularity": "HOUR", "bin_start": T0,
-            "arrivals": 3, "completed": 2, "in_progress": 1, "duration_n": 2, "duration_sum": 100_000, "duration_squares": str(10**19),
+            "arrivals": 3, "completed": 2, "in_progress": 1, "duration_n": 2, "duration_sum": 100_000,
+            "duration_squares": str(BEYOND_62_BITS),
             "duration_min": 40_000, "duration_max": 60_000, "arrivals_by": '{"INBOUND":3}', "completed_by": '{"USER_END":2}',
-            "in_progress_by": '{"INBOUND":1}', "generation": 1, "mark": 5,
+            "in_progress_by": '{"INBOUND":1}', "peak": 3, "peak_at": T0 + 1000, "peak_by": '{"BRIDGED":1,"INBOUND":2}',
+            "burst_by": '{"102:1":2,"102:2":1}', "results_by": '{"FAILED":1,"SUCCESS":1}',
+            "actions_by": '{"balance|UNKNOWN":1,"welcome|SUCCESS":2}', "last_actions_by": '{"balance|UNKNOWN":1,"welcome|SUCCESS":1}',
+            "quality_calls": 2, "quality_failed": 1, "failures_by": '{"AUDIO_GAP":3}', "generation": 1, "mark": 5,
         }  # fmt: skip
         assert rows["freshness"] == [(0, 3, T0, T0 + 1, T0 + 2, 1, 6)]
+
+    @pytest.mark.parametrize(
+        "made", ANY_FIGURE, ids=lambda made: "+".join(name for name in FIELDS if getattr(made.figures, name)) or "peak"
+    )
+    def test_a_bin_with_any_figure_shows(self, dialect: Dialect, writer: Writer, made: Bin) -> None:
+        key = bin_key(Dimension("RM", "tenant", "102").pack(), "HOUR", T0)
+        writer.write(bound(topics.TENANTS_CHANGELOG, [FakeRecord(0, key, bin_made_of(made, 1))]), {})
+        assert select(dialect, "SELECT value FROM bin_rows") == [("102",)]
+
+    def test_a_bin_gone_to_zero_is_hidden_but_stays(self, dialect: Dialect, writer: Writer) -> None:
+        key = bin_key(Dimension("RM", "tenant", "102").pack(), "HOUR", T0)
+        writer.write(bound(topics.TENANTS_CHANGELOG, [bin_record(102, T0, mark=1)]), {})
+        writer.write(bound(topics.TENANTS_CHANGELOG, [FakeRecord(0, key, bin_made_of(Bin(), 2))]), {})
+        assert select(dialect, "SELECT value FROM bin_rows") == []
+        assert stored(dialect)["bins"][0][-1] == 2
 
     @pytest.mark.parametrize(("mark", "generation", "wins"), [(6, 1, True), (5, 1, True), (4, 1, False), (4, 2, True), (9, 0, False)])
     def test_the_newer_pair_of_generation_and_mark_wins(
@@ -408,7 +449,8 @@ class StoreContract:
     def test_the_scripts_make_the_columns_that_are_written(self, dialect: Dialect) -> None:
         assert migrate(dialect) == [script.name for script in scripts(dialect)]
         for table in TABLES:
-            assert self.columns(dialect, table.name) == [(column.name, column.null) for column in table.columns], table.name
+            # In any order: what a later script adds stands last in the table.
+            assert sorted(self.columns(dialect, table.name)) == sorted((column.name, column.null) for column in table.columns), table.name
 
     def test_migrating_again_changes_nothing(self, dialect: Dialect) -> None:
         migrate(dialect)

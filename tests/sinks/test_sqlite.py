@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sinks.sql.errors import Fatal, Poison, Transient
-from sinks.sql.migrate import migrate
+from sinks.sql.migrate import migrate, scripts
 from sinks.sql.sqlite import SQLite
 from sinks.sql.writer import Writer
 from tests.sinks.builders import call_record, calls, guid
@@ -94,7 +95,32 @@ def test_errors_of_the_driver_have_a_meaning_and_others_none(dialect: SQLite) ->
 def test_two_migrators_at_once(dialect: SQLite) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrate_patiently(dialect), range(4)))
-    assert sorted(applied) == [[], [], [], ["0001_calls_and_bins"]]
+    assert sorted(name for names in applied for name in names) == [script.name for script in scripts(dialect)]
+
+
+def test_a_store_of_the_first_script_keeps_its_bins(dialect: SQLite, tmp_path: Path) -> None:
+    first, *later = scripts(dialect)
+    (tmp_path / f"{first.name}.sql").write_text(first.text)
+    assert migrate(OfScripts(dialect.path, tmp_path)) == [first.name]
+    connection = dialect.connect()
+    connection.cursor().execute(
+        "INSERT INTO bins VALUES (0, 'RM', 'tenant', '102', 'HOUR', 0, 1, 0, 0, 0, 0, '0', NULL, NULL,"
+        " '{\"INBOUND\":1}', '{}', '{}', '{}', 1, 5)"
+    )
+    connection.close()
+    assert migrate(dialect) == [script.name for script in later]
+    assert select(dialect, "SELECT arrivals, mark, peak, peak_at, peak_by, results_by FROM bin_rows") == [(1, 5, 0, None, "{}", "{}")]
+
+
+@dataclass(frozen=True)
+class OfScripts(SQLite):
+    """SQLite with the schema scripts of another folder."""
+
+    folder: Path
+
+    @property
+    def scripts(self) -> Path:
+        return self.folder
 
 
 def migrate_patiently(dialect: SQLite) -> list[str]:
