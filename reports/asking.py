@@ -22,6 +22,7 @@ SESSIONS: tuple[Parameter[object], ...] = (
 ENDED: tuple[Parameter[object], ...] = (p.ENDED_FROM, p.ENDED_TO)
 RANGE: tuple[Parameter[object], ...] = (p.GRANULARITY, p.FROM, p.TO)
 ARRIVALS: tuple[Parameter[object], ...] = (*RANGE, p.APP_ID, p.TENANT_ID, p.DN, p.COMP_ID, p.OWN)
+SUMMARY: tuple[Parameter[object], ...] = (*RANGE, p.APP_ID, p.TENANT_ID, p.OWN)
 BINS: tuple[Parameter[object], ...] = (*RANGE, p.COMP, p.DIMENSION, p.VALUE)
 
 
@@ -96,6 +97,16 @@ def arrivals(reader: Reader, comp: str, now: int) -> BinFilter:
     if components:
         return BinFilter(comp, "component", granularity, start, end, tuple(map(str, components)))
     return BinFilter(comp, "dn" if dns else "component_type", granularity, start, end, dns=dns)
+
+
+def summary(reader: Reader, now: int, having: tuple[str, ...] = ()) -> BinFilter:
+    """MCP sessions by profile or tenant, or all of them. `having`: see BinFilter."""
+    reader.exclusive(p.APP_ID, p.TENANT_ID)
+    granularity, start, end = span_of_bins(reader, now)
+    own = reader.one(p.OWN) or False
+    apps, tenants = reader.many(p.APP_ID), reader.many(p.TENANT_ID)
+    dimension = "app" if apps else ("tenant-own" if own else "tenant") if tenants else "component_type"
+    return BinFilter("MCP", dimension, granularity, start, end, tuple(map(str, apps or tenants)), having=having)
 
 
 def bins(reader: Reader, now: int) -> BinFilter:

@@ -11,7 +11,7 @@ from agents.bins import BASE, BASE_MS, DAY, HOUR, start_of
 from reports.formats import clock
 from reports.parameters import CALL_TYPES
 from reports.queries import live
-from reports.queries.bins import Bin, BinFilter
+from reports.queries.bins import Bin, BinFilter, Peak
 from reports.queries.live import Freshness, InProgress
 from reports.usage import AsOf, Count, Usage, as_of, bin_now, count, cut_elsewhere, leading, present, running_sessions, series, usage
 
@@ -37,7 +37,8 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """`comp`: whose sessions stand for calls; `comps`: those to choose from. Hour and day begin at `hour` and `day`, ms."""
+    """`comp`: whose sessions stand for calls; `comps`: those to choose from. `peak` is today's; hour and day begin at `hour` and
+    `day`, ms."""
 
     fresh: Freshness
     moment: AsOf
@@ -46,6 +47,7 @@ class Now:
     in_progress: Count
     this_hour: Count
     today: Count
+    peak: Peak
     completed: Count
     hour: int
     day: int
@@ -78,6 +80,7 @@ def now(connection: Connection, wall: int, zone: ZoneInfo, hours: int, comp: str
         in_progress=count(live.calls_in_progress(connection, moment.at)),
         this_hour=count(hour.arrivals_by),
         today=count(day.arrivals_by),
+        peak=day.peak,
         completed=count(day.completed_by),
         hour=start_of(HOUR, moment.at, zone),
         day=start_of(DAY, moment.at, zone),

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
+from agents.bins import GRANULARITIES
 from reports.exceptions import Fault, Malformed
 
 T = TypeVar("T")
@@ -214,7 +215,6 @@ def flag(name: str) -> Parameter[bool]:
 
 
 COMPONENTS = ("RM", "MCP", "CCP", "CTIC", "PSTNC", "SSG", "EXT")
-GRANULARITIES = ("FIVE_MINUTES", "HOUR", "DAY")
 DIMENSIONS = ("component_type", "component", "tenant", "tenant-own", "app", "dn")
 END_STATES = ("USER_END", "APPLICATION_END", "SYSTEM_ERROR", "REJECTED", "UNKNOWN", "TIMED_OUT")
 CALL_TYPES = ("INBOUND", "OUTBOUND", "BRIDGED", "NEWCALL", "EXTERNAL", "CREATECCXML", "UNKNOWN")

@@ -60,6 +60,8 @@ class Store:
             lack, detail = "missing", "The store does not exist yet: the sinks worker makes it when it starts."
         elif "no such table" in str(exc):
             lack, detail = "empty", "The store has no tables yet: the sinks worker makes them when it starts."
+        elif "no such column" in str(exc):
+            lack, detail = "empty", "The store is that of an older version: the sinks worker brings it up to date when it starts."
         elif code in ("SQLITE_BUSY", "SQLITE_LOCKED"):
             lack, detail = "busy", "The store is busy: ask again in a moment."
         elif code == "SQLITE_INTERRUPT":

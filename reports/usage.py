@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from agents.bins import BASE, BASE_MS, DAY, HOUR, end_of, start_of
 from reports.parameters import COMPONENTS
 from reports.queries import bins, live
-from reports.queries.bins import Bin, BinFilter
+from reports.queries.bins import Bin, BinFilter, Peak
 from reports.queries.live import Freshness, InProgress
 
 HISTORY_AFTER_MS = 86_400_000
@@ -52,32 +52,34 @@ def count(split: Mapping[str, int]) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One tenant, profile or component. `recent`: arrivals of the last base bins, the running one last."""
+    """One tenant, profile or component. `peak` is today's; `recent`: arrivals of the last base bins, the running one last."""
 
     comp: str
     value: str
     in_progress: Count
     this_hour: Count
     today: Count
+    peak: Peak
     recent: tuple[int, ...]
 
 
 def usage(
     connection: Connection, comp: str, dimension: str, moment: AsOf, zone: ZoneInfo, running: Iterable[InProgress]
 ) -> tuple[Usage, ...]:
-    """Every value that has sessions in progress or arrivals today, the busiest of today first. `running`: sessions in progress."""
+    """Every value that has sessions in progress, arrivals or a peak today, the busiest of today first. `running`: sessions in progress."""
     at = moment.at
     now = _split(comp, dimension, running)
-    hour = _arrivals(connection, comp, dimension, HOUR, at, zone)
-    today = _arrivals(connection, comp, dimension, DAY, at, zone)
+    hour = _bins(connection, comp, dimension, HOUR, at, zone)
+    today = _bins(connection, comp, dimension, DAY, at, zone)
     recent = _recent(connection, comp, dimension, at)
     found = [
         Usage(
             comp,
             value,
             count(now.get(value, {})),
-            count(hour.get(value, {})),
-            count(today.get(value, {})),
+            count(hour[value].arrivals_by if value in hour else {}),
+            count(today[value].arrivals_by if value in today else {}),
+            today[value].peak if value in today else Peak(),
             recent.get(value, (0,) * SPARK_BINS),
         )
         for value in {*now, *hour, *today}
@@ -153,10 +155,11 @@ def _values(row: InProgress, dimension: str) -> Sequence[int]:
             return row.tenant_path
 
 
-def _arrivals(connection: Connection, comp: str, dimension: str, granularity: str, at: int, zone: ZoneInfo) -> dict[str, dict[str, int]]:
+def _bins(connection: Connection, comp: str, dimension: str, granularity: str, at: int, zone: ZoneInfo) -> dict[str, Bin]:
+    """Value -> the running bin, if it has arrivals or a peak."""
     start = start_of(granularity, at, zone)
     wanted = BinFilter(comp, dimension, granularity, start, start + 1)
-    return {row.value: row.arrivals_by for row in bins.bins(connection, wanted) if row.arrivals}
+    return {row.value: row for row in bins.bins(connection, wanted) if row.arrivals or row.peak.count}
 
 
 def _recent(connection: Connection, comp: str, dimension: str, at: int) -> dict[str, tuple[int, ...]]:

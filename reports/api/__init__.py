@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reports.api import details, figures
+from reports.api import details, figures, summaries
 
 router = APIRouter(prefix="/ems-rs")
-for each in (details, figures):
+for each in (details, figures, summaries):
     router.include_router(each.router)

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from sqlite3 import Connection
-from typing import Literal
+from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from agents.bins import end_of
+from agents.bins import DAY, end_of, start_of
 from reports import asking
 from reports import parameters as p
 from reports.api.question import Json, Question, documented, pages_of
 from reports.formats import instant
 from reports.parameters import Reader
 from reports.queries import bins as queries
-from reports.queries import live
-from reports.queries.bins import Bin, BinFilter
+from reports.queries import completions, live
+from reports.queries.bins import Bin, BinFilter, Spread
 from reports.queries.calls import Names
 from reports.queries.paging import Page
-from reports.usage import Count, Usage, as_of, running_sessions, usage
+from reports.usage import AsOf, Count, Usage, as_of, count, running_sessions, usage
 
+T = TypeVar("T")
 router = APIRouter()
 MISSING = "bins without any figure are left out and read as zeros"
-USAGE_LACKS = "peak, limits and var-stats are not kept yet"
+USAGE_LACKS = "limits are not kept"
 
 
 def read_bins(connection: Connection, wanted: BinFilter, page: Page) -> tuple[tuple[Bin, ...], Json | None]:
@@ -70,8 +71,7 @@ def arrivals(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"])
         found = [
             {
                 **value_of(wanted.dimension, row.value, names),
-                "start": instant(row.start, site.zone),
-                "end": instant(end_of(wanted.granularity, row.start, site.zone), site.zone),
+                **bounds(row.start, wanted, site.zone),
                 "count": row.arrivals,
                 "calls": split(row.arrivals_by),
             }
@@ -80,9 +80,38 @@ def arrivals(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"])
         return question.answer(connection, "arrivals", found, pages=pages, note=MISSING)
 
 
+@router.get(
+    "/operations/peaks/{comp}",
+    openapi_extra=documented(*asking.ARRIVALS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)),
+    tags=["operations"],
+)
+def peaks(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"]) -> Response:
+    """The most sessions in progress in one second of each bin, the first such second, and the call types in that second. A tenant's
+    include its descendants. Peaks of different values do not add up."""
+    question = Question.of(request)
+    reader, site = question.reader, question.site
+    wanted, page = asking.arrivals(reader, comp, site.clock()), page_of_bins(reader)
+    reader.check()
+    normalise(reader, wanted)
+    with site.store.reading() as connection:
+        rows, pages = read_bins(connection, wanted, page)
+        names = site.names(connection)
+        found = [
+            {
+                **value_of(wanted.dimension, row.value, names),
+                **bounds(row.start, wanted, site.zone),
+                "peak": row.peak.count,
+                "time": instant(row.peak.at, site.zone),
+                "calls": split(row.peak.by),
+            }
+            for row in rows
+        ]
+        return question.answer(connection, "peaks", found, pages=pages, note=MISSING)
+
+
 @router.get("/bins", openapi_extra=documented(*asking.BINS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)), tags=["operations"])
 def bins(request: Request) -> Response:
-    """All figures of the bins of a dimension: arrivals, completed, in progress at the bin's end, durations of completed sessions in ms."""
+    """All figures of the bins of a dimension. In progress is at the bin's end, durations are those of completed sessions."""
     question = Question.of(request)
     reader, site = question.reader, question.site
     wanted, page = asking.bins(reader, site.clock()), page_of_bins(reader)
@@ -97,20 +126,45 @@ def bins(request: Request) -> Response:
 
 def figures(row: Bin, wanted: BinFilter, zone: ZoneInfo) -> Json:
     return {
-        "start": instant(row.start, zone),
-        "end": instant(end_of(wanted.granularity, row.start, zone), zone),
+        **bounds(row.start, wanted, zone),
         "arrivals": {"count": row.arrivals, "calls": split(row.arrivals_by)},
         "completed": {"count": row.completed, "end-states": split(row.completed_by)},
         "in-progress": {"count": row.in_progress, "calls": split(row.in_progress_by)},
-        "duration-ms": {
-            "n": row.durations.n,
-            "sum": row.durations.total,
-            "avg": row.durations.average,
-            "std-dev": row.durations.deviation,
-            "min": row.durations.low,
-            "max": row.durations.high,
-        },
+        "peak": {"count": row.peak.count, "time": instant(row.peak.at, zone), "calls": split(row.peak.by)},
+        "duration-ms": spread(row.durations),
+        "burst": [{"tenant": int(tenant), "level": level, "count": n} for (tenant, level), n in labelled(row.burst_by, ":")],
+        "results": split(row.results_by),
+        "actions": actions(row.actions_by),
+        "last-actions": actions(row.last_actions_by),
+        "service-quality": {"calls": row.quality_calls, "failed": row.quality_failed, "failures": split(row.failures_by)},
+        "latency-us": [{"category": category, "type": name, **spread(of)} for (category, name), of in labelled(row.latencies_by, "|")],
     }
+
+
+def bounds(start: int, wanted: BinFilter, zone: ZoneInfo) -> Json:
+    return {"start": instant(start, zone), "end": instant(end_of(wanted.granularity, start, zone), zone)}
+
+
+def spread(of: Spread) -> Json:
+    return {"n": of.n, "sum": of.total, "avg": of.average, "std-dev": of.deviation, "min": of.low, "max": of.high}
+
+
+def labelled(values: Mapping[str, T], mark: str) -> list[tuple[tuple[str, str], T]]:
+    """Values by a label of two parts."""
+    found = []
+    for label, value in values.items():
+        first, _, second = label.partition(mark)
+        found.append(((first, second), value))
+    return found
+
+
+def actions(by: Mapping[str, int]) -> list[Json]:
+    """Each action with its results, the most used first."""
+    results: dict[str, dict[str, int]] = {}
+    for (action, result), n in labelled(by, "|"):
+        results.setdefault(action, {})[result] = n
+    most_used = sorted(results.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    return [{"action": action, "count": sum(of.values()), "results": split(of)} for action, of in most_used]
 
 
 def normalise(reader: Reader, wanted: BinFilter) -> None:
@@ -121,7 +175,8 @@ def normalise(reader: Reader, wanted: BinFilter) -> None:
 
 @router.get("/RT/tenants/usage", openapi_extra=documented(p.TENANT_ID, p.OWN, p.COMP), tags=["usage"])
 def tenants_usage(request: Request) -> Response:
-    """Calls in progress and arrivals of this hour and today by tenant, with its descendants; as RM (or `comp`) sees them."""
+    """Calls in progress, arrivals of this hour and today, and today's peak by tenant, with its descendants; as RM (or `comp`) sees them.
+    And the results of the calls that ended today."""
     question = Question.of(request)
     reader = question.reader
     wanted = {str(tenant) for tenant in reader.many(p.TENANT_ID)}
@@ -132,7 +187,7 @@ def tenants_usage(request: Request) -> Response:
 
 @router.get("/RT/components/usage", openapi_extra=documented(p.COMP_ID, p.COMP), tags=["usage"])
 def components_usage(request: Request) -> Response:
-    """Sessions in progress and arrivals of this hour and today by component."""
+    """Sessions in progress, arrivals of this hour and today, and today's peak by component."""
     question = Question.of(request)
     wanted = {str(comp_id) for comp_id in question.reader.many(p.COMP_ID)}
     comp = question.reader.one(p.COMP)
@@ -146,8 +201,11 @@ def usage_of(question: Question, dimension: str, comps: Iterable[str], wanted: s
         moment = as_of(live.freshness(connection), site.clock())
         running = running_sessions(connection, moment)
         names = site.names(connection)
+        at = instant(moment.at, site.zone)
+        results = results_today(connection, dimension, moment, site.zone)
         rows = [
-            usage_row(row, dimension, names, instant(moment.at, site.zone))
+            usage_row(row, dimension, names, at, site.zone)
+            | ({} if results is None else {"var-stats": var_stats(results.get(row.value, Count(0, {})), at)})
             for comp in comps
             for row in usage(connection, comp, dimension, moment, site.zone, running)
             if not wanted or row.value in wanted
@@ -156,7 +214,7 @@ def usage_of(question: Question, dimension: str, comps: Iterable[str], wanted: s
         return question.answer(connection, "usage", rows, note=note)
 
 
-def usage_row(row: Usage, dimension: str, names: Names, at: str | None) -> Json:
+def usage_row(row: Usage, dimension: str, names: Names, at: str | None, zone: ZoneInfo) -> Json:
     is_tenant = dimension.startswith("tenant")
     name = names.tenants.get(int(row.value)) if is_tenant else None
     href = f"/ems-rs/RT/tenants/usage?tenant-id={row.value}" if is_tenant else f"/ems-rs/RT/components/usage?comp-id={row.value}"
@@ -166,6 +224,30 @@ def usage_row(row: Usage, dimension: str, names: Names, at: str | None) -> Json:
             "in-progress": counted(row.in_progress),
             "arrived": {"last-updated": at, "this-hour": counted(row.this_hour), "today": counted(row.today)},
         },
+        "peak": {
+            "today": row.peak.count,
+            "time": instant(row.peak.at, zone),
+            "last-updated": at,
+            "calls": split(count(row.peak.by).by),
+        },
+    }
+
+
+def results_today(connection: Connection, dimension: str, moment: AsOf, zone: ZoneInfo) -> dict[str, Count] | None:
+    """Value -> results of the calls that ended today; None for components, of which several can have had a part in one result."""
+    if dimension == "component":
+        return None
+    start = start_of(DAY, moment.at, zone)
+    rows = completions.completions(connection, BinFilter("MCP", dimension, DAY, start, start + 1))
+    return {row.value: count(row.by) for row in rows}
+
+
+def var_stats(results: Count, at: str | None) -> Json:
+    return {
+        "today": {
+            "count": results.total,
+            "call-result": [{"type": name, "count": n, "last-updated": at} for name, n in results.by.items()],
+        }
     }
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from agents.bins import BASE_MS, DAY, start_of
+from agents.bins import GRANULARITIES, start_of
 from reports import asking, formats
 from reports import parameters as p
 from reports.now import plot_of
@@ -16,13 +16,30 @@ from reports.pages.frame import plot_json, render
 from reports.parameters import Reader
 from reports.queries import bins as bin_queries
 from reports.queries import live
-from reports.queries.bins import Bin, BinFilter
+from reports.queries.bins import Bin, BinFilter, Peak
 from reports.queries.calls import Names
 from reports.site import site_of
 from reports.usage import AsOf, as_of, cut_elsewhere, leading, series
 
 router = APIRouter(include_in_schema=False)
-SPANS = {"FIVE_MINUTES": 6 * 3_600_000, "HOUR": 48 * 3_600_000, "DAY": 30 * 86_400_000}
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+LENGTHS = {  # about, ms
+    "FIVE_MINUTES": HOUR_MS // 12,
+    "THIRTY_MINUTES": HOUR_MS // 2,
+    "HOUR": HOUR_MS,
+    "DAY": DAY_MS,
+    "WEEK": 7 * DAY_MS,
+    "MONTH": 30 * DAY_MS,
+}
+SPANS = {
+    "FIVE_MINUTES": 6 * HOUR_MS,
+    "THIRTY_MINUTES": 24 * HOUR_MS,
+    "HOUR": 48 * HOUR_MS,
+    "DAY": 30 * DAY_MS,
+    "WEEK": 182 * DAY_MS,
+    "MONTH": 365 * DAY_MS,
+}
+PATTERNS = {"DAY": "%a %d %b", "WEEK": "%d %b %Y", "MONTH": "%b %Y"}  # how a bin's start is written; of shorter ones with the time
 MOST_BINS = 2_000
 
 
@@ -48,7 +65,8 @@ def bins_page(request: Request) -> Response:
         is_cut_elsewhere = cut_elsewhere(connection, site.zone)
     # Later bins have none, and the running one is not over: its figure comes with the next event.
     line = tuple(row.in_progress if row.start <= moment.at else None for row in shown)
-    labels = tuple(formats.clock(row.start, site.zone, "%d %b" if granularity == DAY else "%d %b %H:%M") for row in shown)
+    pattern = PATTERNS.get(granularity, "%d %b %H:%M")
+    labels = tuple(formats.clock(row.start, site.zone, pattern) for row in shown)
     given = {name: text for name, text in parse_qsl(request.url.query) if text}
     return render(
         request,
@@ -70,8 +88,10 @@ def bins_page(request: Request) -> Response:
         moment=moment,
         is_cut_elsewhere=is_cut_elsewhere,
         dimensions=p.DIMENSIONS,
-        granularities=p.GRANULARITIES,
+        granularities=GRANULARITIES,
+        pattern=pattern,
         total=total_of(shown),
+        peak=max((row.peak for row in shown), key=lambda peak: peak.count, default=Peak()),  # the first of equal ones
         plot=plot_json(plot_of(shown, labels, line)),
     )
 
@@ -83,7 +103,7 @@ def _span(reader: Reader, granularity: str, start: int | None, end: int | None, 
     if end <= start:
         reader.fault(p.TO, formats.instant(end, reader.zone) or "", "after from")
         return start, start
-    if (end - start) / {"FIVE_MINUTES": BASE_MS, "HOUR": 3_600_000, "DAY": 86_400_000}[granularity] > MOST_BINS:
+    if (end - start) / LENGTHS[granularity] > MOST_BINS:
         reader.fault(p.FROM, formats.instant(start, reader.zone) or "", f"at most {MOST_BINS} bins: a longer granularity or a shorter time")
         return end, end
     return start_of(granularity, start, reader.zone), asking.forward(granularity, end, reader.zone)

@@ -6,14 +6,22 @@ import json
 import math
 from dataclasses import dataclass, field
 from sqlite3 import Connection, Row
+from typing import Any
 
 from reports.parameters import Dn
 from reports.queries.where import Where
 
+Counts = dict[str, int]
+COLUMNS = (  # by name: a store of an older version lacks some, and is found out even without rows
+    "value, bin_start, arrivals, completed, in_progress, duration_n, duration_sum, duration_squares, duration_min, duration_max,"
+    " arrivals_by, completed_by, in_progress_by, peak, peak_at, peak_by, burst_by, results_by, actions_by, last_actions_by,"
+    " quality_calls, quality_failed, failures_by, latencies_by"
+)
+
 
 @dataclass(frozen=True, slots=True)
-class Durations:
-    """Spread of the durations of completed sessions, ms. Average and deviation are null over n = 0 (rule B12)."""
+class Spread:
+    """Of durations in ms or latencies in microseconds. Average and deviation are null over n = 0 (rule B12)."""
 
     n: int = 0
     total: int = 0
@@ -32,23 +40,46 @@ class Durations:
 
 
 @dataclass(frozen=True, slots=True)
+class Peak:
+    """Greatest occupancy of the seconds of a bin, the first such second in ms UTC (None: no session), and its split by call type."""
+
+    count: int = 0
+    at: int | None = None
+    by: Counts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
-    """A bin begins at `start`; `in_progress` is at its end (rule B2)."""
+    """A bin begins at `start`; `in_progress` is at its end (rule B2).
+
+    Labels: call types, but in `completed_by` end states, `burst_by` "tenant:level", `results_by` call results, `actions_by` and
+    `last_actions_by` "action|result", `failures_by` causes, `latencies_by` "category|type".
+    """
 
     value: str
     start: int
     arrivals: int = 0
     completed: int = 0
     in_progress: int = 0
-    durations: Durations = field(default_factory=Durations)
-    arrivals_by: dict[str, int] = field(default_factory=dict)
-    completed_by: dict[str, int] = field(default_factory=dict)
-    in_progress_by: dict[str, int] = field(default_factory=dict)
+    durations: Spread = field(default_factory=Spread)
+    arrivals_by: Counts = field(default_factory=dict)
+    completed_by: Counts = field(default_factory=dict)
+    in_progress_by: Counts = field(default_factory=dict)
+    peak: Peak = field(default_factory=Peak)
+    burst_by: Counts = field(default_factory=dict)
+    results_by: Counts = field(default_factory=dict)
+    actions_by: Counts = field(default_factory=dict)
+    last_actions_by: Counts = field(default_factory=dict)
+    quality_calls: int = 0
+    quality_failed: int = 0
+    failures_by: Counts = field(default_factory=dict)
+    latencies_by: dict[str, Spread] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class BinFilter:
-    """Bins with start <= bin start < end. No values: all values of the dimension."""
+    """Bins with start <= bin start < end. No values: all values of the dimension. `having`: columns of labels of which one at
+    least is not empty."""
 
     comp: str
     dimension: str
@@ -57,19 +88,23 @@ class BinFilter:
     end: int
     values: tuple[str, ...] = ()
     dns: tuple[Dn, ...] = ()
+    having: tuple[str, ...] = ()
 
-    def where(self) -> Where:
+    def where(self, comps: tuple[str, ...] = ()) -> Where:
+        """`comps`: component types instead of the one."""
         where = Where()
-        for column, value in (("granularity", self.granularity), ("dimension", self.dimension), ("comp", self.comp)):
-            where.one_of(column, [value])
+        where.one_of("granularity", [self.granularity])
+        where.one_of("dimension", [self.dimension])
+        where.one_of("comp", comps or (self.comp,))
         where.between("bin_start", self.start, self.end)
         where.one_of("value", self.values)
         where.dns("value", self.dns)
+        where.any_of([(f"{column} <> '{{}}'", ()) for column in self.having])
         return where
 
 
 def _bin(row: Row) -> Bin:
-    durations = Durations(row["duration_n"], row["duration_sum"], int(row["duration_squares"]), row["duration_min"], row["duration_max"])
+    durations = Spread(row["duration_n"], row["duration_sum"], int(row["duration_squares"]), row["duration_min"], row["duration_max"])
     return Bin(
         row["value"],
         row["bin_start"],
@@ -80,13 +115,26 @@ def _bin(row: Row) -> Bin:
         json.loads(row["arrivals_by"]),
         json.loads(row["completed_by"]),
         json.loads(row["in_progress_by"]),
+        Peak(row["peak"], row["peak_at"], json.loads(row["peak_by"])),
+        json.loads(row["burst_by"]),
+        json.loads(row["results_by"]),
+        json.loads(row["actions_by"]),
+        json.loads(row["last_actions_by"]),
+        row["quality_calls"],
+        row["quality_failed"],
+        json.loads(row["failures_by"]),
+        {label: _spread(stored) for label, stored in json.loads(row["latencies_by"]).items()},
     )
+
+
+def _spread(stored: dict[str, Any]) -> Spread:
+    return Spread(stored["n"], stored["sum"], int(stored["squares"]), stored["min"], stored["max"])
 
 
 def bins(connection: Connection, wanted: BinFilter, limit: int = -1, offset: int = 0) -> tuple[Bin, ...]:
     """In order of time, then of value."""
     where = wanted.where()
-    sql = f"SELECT * FROM bin_rows WHERE {where} ORDER BY bin_start, value LIMIT ? OFFSET ?"  # noqa: S608 - names are ours, values are bound
+    sql = f"SELECT {COLUMNS} FROM bin_rows WHERE {where} ORDER BY bin_start, value LIMIT ? OFFSET ?"  # noqa: S608 - names are ours, values are bound
     return tuple(_bin(row) for row in connection.execute(sql, [*where.arguments, limit, offset]))
 
 

@@ -160,6 +160,8 @@ def _mcp_events(chance: random.Random, mcp: Session, until: int) -> list[dict[st
         at += took + 400
     if at < until:
         events.append(_event("var.custom", at, name="language", value="en"))
+    if mcp.end_state == "SYSTEM_ERROR":
+        events.append(_event("sq.failure", until, cause="SYSTEM_ERROR"))
     if mcp.result is not None and mcp.end_ts is not None:
         events.append(_event("var.result", mcp.end_ts, result=mcp.result))
     if mcp.end_ts is not None:
@@ -308,8 +310,12 @@ def _write_bins(connection: sqlite3.Connection, sessions: Sequence[Session], now
                     if session.end_ts is None or session.end_ts >= stop:
                         running[*row, str(at)][session.call_type] += 1
                     at = stop
-    for key in {*arrivals, *completed, *running}:
+    measures = _measures(sessions, zone)
+    peaks = _peaks(sessions, now, zone)
+    for key in {*arrivals, *completed, *running, *measures, *peaks}:
         spread = durations[key]
+        of = measures.get(key, Measures())
+        peak, peak_at, peak_by = peaks.get(key, (0, None, Counter()))
         _insert(
             connection,
             "bins",
@@ -331,6 +337,17 @@ def _write_bins(connection: sqlite3.Connection, sessions: Sequence[Session], now
             completed_by=json.dumps(completed[key]),
             in_progress_by=json.dumps(running[key]),
             durations_by="{}",
+            peak=peak,
+            peak_at=peak_at,
+            peak_by=json.dumps(peak_by),
+            burst_by="{}",
+            results_by=json.dumps(of.results),
+            actions_by=json.dumps(of.actions),
+            last_actions_by=json.dumps(of.last_actions),
+            quality_calls=of.quality_calls,
+            quality_failed=of.quality_failed,
+            failures_by=json.dumps(of.failures),
+            latencies_by=json.dumps({label: _spread(values) for label, values in of.latencies.items()}),
         )
     for at in range(PARTITIONS):
         for billing in range(PARTITIONS):
@@ -343,6 +360,87 @@ def _write_bins(connection: sqlite3.Connection, sessions: Sequence[Session], now
                 clock=now,
                 folded_to=now - 300 - billing,
             )
+
+
+@dataclass
+class Measures:
+    """What is counted in the bin of a session's end besides end state and duration; latencies in microseconds."""
+
+    results: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+    last_actions: Counter[str] = field(default_factory=Counter)
+    quality_calls: int = 0
+    quality_failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    latencies: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _measures(sessions: Sequence[Session], zone: ZoneInfo) -> dict[tuple[str, ...], Measures]:
+    found: dict[tuple[str, ...], Measures] = defaultdict(Measures)
+    for session in sessions:
+        if session.end_ts is None or (session.comp == "RM" and session.end_state != "REJECTED"):
+            continue
+        runs = [f"{event['action']}|{event['result']}" for event in session.events if event["kind"] == "var.action_end"]
+        failures = [event["cause"] for event in session.events if event["kind"] == "sq.failure"]
+        samples = [sample for event in session.events if event["kind"] == "sq.latency" for sample in event["samples"]]
+        for granularity in GRANULARITIES:
+            start = start_of(granularity, session.end_ts, zone)
+            for dimension, value in dimensions(session):
+                of = found[session.comp, dimension, value, granularity, str(start)]
+                if session.comp == "RM":
+                    of.results["REJECTED"] += 1
+                    continue
+                of.results[session.result or "UNKNOWN"] += 1
+                of.actions.update(runs)
+                of.last_actions.update(runs[-1:])
+                of.quality_calls += 1
+                of.quality_failed += bool(failures)
+                of.failures.update(failures)
+                for category, kind, ms in samples:
+                    of.latencies[f"{category}|{kind}"].append(round(ms * 1000))
+    return found
+
+
+def _spread(values: Sequence[int]) -> dict[str, Any]:
+    return {
+        "n": len(values),
+        "sum": sum(values),
+        "squares": str(sum(x * x for x in values)),
+        "min": min(values),
+        "max": max(values),
+        "buckets": {},
+    }
+
+
+def occupied(session: Session, now: int) -> range:
+    """The seconds that a session occupies (contract, section 2; rule B3)."""
+    assert session.start_ts is not None
+    first = session.start_ts // 1000
+    last = now // 1000 if session.end_ts is None else (session.end_ts - 1) // 1000
+    return range(first, max(first, last) + 1)
+
+
+def _peaks(sessions: Sequence[Session], now: int, zone: ZoneInfo) -> dict[tuple[str, ...], tuple[int, int, Counter[str]]]:
+    """Peak, its time in ms and its split, second by second."""
+    inside: dict[tuple[str, ...], list[Session]] = defaultdict(list)
+    for session in sessions:
+        for dimension, value in dimensions(session):
+            inside[session.comp, dimension, value].append(session)
+    found: dict[tuple[str, ...], tuple[int, int, Counter[str]]] = {}
+    for row, mine in inside.items():
+        seconds = Counter(second for session in mine for second in occupied(session, now))
+        for granularity in GRANULARITIES:
+            best: dict[int, tuple[int, int]] = {}  # bin -> (peak, -second)
+            start = end = 0
+            for second in sorted(seconds):
+                if second * 1000 >= end:
+                    start = start_of(granularity, second * 1000, zone)
+                    end = end_of(granularity, start, zone)
+                best[start] = max(best.get(start, (0, 0)), (seconds[second], -second))
+            for start, (peak, second) in best.items():
+                by = Counter(session.call_type for session in mine if -second in occupied(session, now))
+                found[*row, granularity, str(start)] = (peak, -second * 1000, by)
+    return found
 
 
 if __name__ == "__main__":

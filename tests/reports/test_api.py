@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import httpx
 import pytest
 
 from tests.reports.conftest import ZONE, client, site
-from tests.reports.seed import END, SCHEMA, Seeded
+from tests.reports.seed import END, SCHEMA, Seeded, Session, occupied
 
+GRANULARITIES = "one of FIVE_MINUTES, THIRTY_MINUTES, HOUR, DAY, WEEK, MONTH"
 LOCAL_END = datetime.fromtimestamp(END / 1000, ZONE)
 
 
@@ -100,6 +102,98 @@ async def test_arrivals_by_tenant(web: httpx.AsyncClient, seeded: Seeded) -> Non
         assert row["count"] == len(expected) == sum(part["count"] for part in row["calls"])
 
 
+def local(ts: int) -> str:
+    return datetime.fromtimestamp(ts / 1000, ZONE).isoformat(timespec="milliseconds")
+
+
+def highest(sessions: list[Session], start: int, end: int) -> tuple[int, int, dict[str, int]]:
+    """Greatest occupancy of the seconds in [start, end), the first such second in ms, and its split."""
+    seconds = Counter(second for s in sessions for second in occupied(s, END) if start <= second * 1000 < end)
+    peak = max(seconds.values())
+    first = min(second for second, n in seconds.items() if n == peak)
+    return peak, first * 1000, dict(Counter(s.call_type for s in sessions if first in occupied(s, END)))
+
+
+def results_of(sessions: list[Session]) -> dict[str, int]:
+    ended = [s for s in sessions if s.end_ts is not None]
+    results = [s.result or "UNKNOWN" for s in ended if s.comp == "MCP"]
+    return dict(Counter(results + ["REJECTED" for s in ended if s.comp == "RM" and s.end_state == "REJECTED"]))
+
+
+def span(row: dict[str, Any]) -> tuple[int, int]:
+    start, end = (round(datetime.fromisoformat(row[name]).timestamp() * 1000) for name in ("start", "end"))
+    return start, end
+
+
+@pytest.mark.parametrize("granularity", ["FIVE_MINUTES", "THIRTY_MINUTES", "HOUR", "DAY", "WEEK", "MONTH"])
+async def test_peaks_by_tenant(web: httpx.AsyncClient, seeded: Seeded, granularity: str) -> None:
+    since = {"from": "2026-11-18T16:10:00"}
+    got = await answer(web, "/operations/peaks/RM", granularity=granularity, **since, tenant_id=["102", "103"])
+    assert {(row["id"], row["name"]) for row in got["peaks"]} == {(102, "Environment/Acme"), (103, "Environment/Globex")}
+    for row in got["peaks"]:
+        peak, at, by = highest([s for s in seeded.of("RM") if row["id"] in s.path], *span(row))
+        assert (row["peak"], row["time"]) == (peak, local(at))
+        assert {part["type"]: part["count"] for part in row["calls"]} == by
+        assert sum(by.values()) == peak
+
+
+async def test_peaks_of_all_sessions_of_a_component_type(web: httpx.AsyncClient, seeded: Seeded) -> None:
+    (row,) = (await answer(web, "/operations/peaks/MCP", granularity="WEEK", **{"from": "2026-11-18T00:00:00"}))["peaks"]
+    assert (row["start"], row["end"]) == ("2026-11-16T00:00:00.000+05:30", "2026-11-23T00:00:00.000+05:30")
+    assert row["peak"] == highest(seeded.of("MCP"), 0, END + 1)[0]
+    assert (await answer(web, "/operations/peaks/CTIC", granularity="DAY", **{"from": "2026-11-18T00:00:00"}))["peaks"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "of"), [({"app_id": "310"}, 310), ({"tenant_id": "1"}, 1), ({"tenant_id": "103", "own": "true"}, 103), ({}, None)]
+)
+async def test_calls_by_result(web: httpx.AsyncClient, seeded: Seeded, asked: dict[str, str], of: int | None) -> None:
+    got = await answer(web, "/HIST/call-completion-summary", granularity="HOUR", **{"from": "2026-11-18T12:00:00"}, **asked)
+    mine = [s for s in seeded.sessions if of in (None, s.app[0], *s.path)]
+    rows = got["call-completion-summary"]
+    assert len(rows) >= 5
+    for row in rows:
+        start, end = span(row)
+        assert row.get("id") == of
+        expected = results_of([s for s in mine if s.end_ts is not None and start <= s.end_ts < end])
+        assert {part["type"]: part["count"] for part in row["results"]} == expected
+        assert row["count"] == sum(expected.values())
+    assert {part["type"] for row in rows for part in row["results"]} == {"SUCCESS", "FAILED", "UNKNOWN", "REJECTED"}
+
+
+async def test_calls_by_result_in_pages_and_under_their_other_name(web: httpx.AsyncClient) -> None:
+    asked = {"granularity": "FIVE_MINUTES", "from": "2026-11-18T12:00:00"}
+    everything = (await answer(web, "/HIST/call-summary", **asked))["call-completion-summary"]
+    second = await answer(web, "/HIST/call-completion-summary", **asked, page=2, page_size=10)
+    assert second["call-completion-summary"] == everything[10:20]
+    assert second["manifest"]["pages"]["record-count"] == len(everything)
+
+
+@pytest.mark.parametrize("path", ["/HIST/ivr-action-summary", "/HIST/last-ivr-action-summary"])
+async def test_actions_by_profile(web: httpx.AsyncClient, seeded: Seeded, path: str) -> None:
+    got = await answer(web, path, granularity="DAY", **{"from": "2026-11-18T00:00:00"}, app_id=["310", "320"])
+    assert [(row["id"], row["name"]) for row in got["ivr-action-summary"]] == [(310, "Billing IVR"), (320, "Flight status")]
+    for row in got["ivr-action-summary"]:
+        runs, last = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for session in seeded.of("MCP"):
+            if session.app[0] == row["id"] and session.end_ts is not None:
+                mine = [(event["action"], event["result"]) for event in session.events if event["kind"] == "var.action_end"]
+                runs.update(mine)
+                last.update(mine[-1:])
+        for name, expected in (("actions", runs), ("last-actions", last)):
+            shown = {(one["action"], part["type"]): part["count"] for one in row[name] for part in one["results"]}
+            assert shown == dict(expected) != {}
+            counts = [one["count"] for one in row[name]]
+            assert counts == sorted(counts, reverse=True)
+            assert sum(counts) == expected.total()
+
+
+@pytest.mark.parametrize("path", ["/HIST/call-completion-summary", "/HIST/ivr-action-summary"])
+async def test_summaries_by_profile_and_tenant_exclude_one_another(web: httpx.AsyncClient, path: str) -> None:
+    problem = await answer(web, path, 400, app_id="310", tenant_id="102")
+    assert {fault["parameter"] for fault in problem["faults"]} == {"granularity", "from", "tenant-id"}
+
+
 async def test_own_arrivals_leave_descendants_out(web: httpx.AsyncClient) -> None:
     span = {"granularity": "DAY", "from": "2026-11-17T00:00:00"}
     assert (await answer(web, "/operations/arrivals/RM", **span, tenant_id="102", own="true"))["arrivals"] == []
@@ -118,6 +212,14 @@ async def test_bins_have_all_figures_and_pages(web: httpx.AsyncClient, seeded: S
     mine = [s for s in seeded.of("MCP") if s.comp_id == row["id"] and s.end_ts is not None]
     assert row["duration-ms"]["n"] == row["completed"]["count"] == len(mine)
     assert row["duration-ms"]["sum"] == sum((s.end_ts or 0) - (s.start_ts or 0) for s in mine)
+    failed = sum(s.end_state == "SYSTEM_ERROR" for s in mine)
+    assert row["service-quality"] == {"calls": len(mine), "failed": failed, "failures": [{"type": "SYSTEM_ERROR", "count": failed}]}
+    assert {part["type"]: part["count"] for part in row["results"]} == results_of(mine)
+    assert row["peak"]["count"] == highest([s for s in seeded.of("MCP") if s.comp_id == row["id"]], 0, END + 1)[0]
+    latencies = {(one["category"], one["type"]): one for one in row["latency-us"]}
+    prompt = latencies["RESPONSE", "first_prompt"]
+    assert (prompt["n"], prompt["avg"], prompt["std-dev"], prompt["min"]) == (len(mine), 96_000, 0, 96_000)
+    assert latencies["FETCHING", "initial_page"]["max"] == 44_500
     paged = await answer(
         web, "/bins", comp="MCP", granularity="DAY", dimension="component", page_size=1, page=2, **{"from": "2026-11-18T00:00:00"}
     )
@@ -129,7 +231,17 @@ async def test_usage_of_tenants_and_components(web: httpx.AsyncClient, seeded: S
     tenants = (await answer(web, "/RT/tenants/usage", tenant_id="102"))["usage"]
     assert [row["object"]["name"] for row in tenants] == ["Environment/Acme"]
     assert tenants[0]["calls"]["in-progress"]["count"] == sum(s.end_ts is None and 102 in s.path for s in seeded.of("RM"))
+    peak, at, by = highest([s for s in seeded.of("RM") if 102 in s.path], 0, END + 1)
+    assert tenants[0]["peak"]["today"] == peak > 1
+    assert tenants[0]["peak"]["time"] == local(at)
+    assert {part["type"]: part["count"] for part in tenants[0]["peak"]["calls"]} == by
+    assert tenants[0]["peak"]["last-updated"] == local(END)
+    results = tenants[0]["var-stats"]["today"]
+    assert {part["type"]: part["count"] for part in results["call-result"]} == results_of([s for s in seeded.sessions if 102 in s.path])
+    assert results["count"] == sum(part["count"] for part in results["call-result"])
+    assert {part["last-updated"] for part in results["call-result"]} == {local(END)}
     components = (await answer(web, "/RT/components/usage"))["usage"]
+    assert not any("var-stats" in row for row in components)
     assert {(row["object"]["type"], row["object"]["id"]) for row in components} == {("RM", 201), ("MCP", 301), ("MCP", 302)}
 
 
@@ -137,7 +249,7 @@ async def test_every_fault_is_named_at_once(web: httpx.AsyncClient) -> None:
     problem = await answer(web, "/operations/arrivals/MCP", 400, granularity="CENTURY", tenant_id="x", app_id="3", dn="300")
     faults = {fault["parameter"]: fault for fault in problem["faults"]}
     assert set(faults) == {"granularity", "from", "tenant-id", "dn"}
-    assert faults["granularity"] == {"parameter": "granularity", "value": "CENTURY", "allowed": "one of FIVE_MINUTES, HOUR, DAY"}
+    assert faults["granularity"] == {"parameter": "granularity", "value": "CENTURY", "allowed": GRANULARITIES}
     assert {fault["allowed"] for fault in problem["faults"] if fault["parameter"] == "dn"} >= {"not together with app-id and tenant-id"}
 
 
@@ -167,7 +279,10 @@ async def test_a_store_without_tables_and_one_without_rows(tmp_path: Path) -> No
     connection.execute("PRAGMA journal_mode=WAL")
     async with client(site(path)) as web:
         assert (await answer(web, "/freshness", 503))["lack"] == "empty"
-        connection.executescript("".join(script.read_text() for script in sorted(SCHEMA.glob("*.sql"))))
+        connection.executescript(min(SCHEMA.glob("*.sql")).read_text())
+        older = await answer(web, "/bins", 503, granularity="DAY", **{"from": "2026-11-18T00:00:00"})
+        assert (older["lack"], "older version" in older["detail"]) == ("empty", True)
+        connection.executescript("".join(script.read_text() for script in sorted(SCHEMA.glob("*.sql"))[1:]))
         assert (await answer(web, "/freshness"))["freshness"] == {"folded_to": None, "stream": None, "clock": None}
         assert (await answer(web, "/calls"))["calls"] == []
         assert (await answer(web, "/RT/tenants/usage"))["usage"] == []
@@ -193,7 +308,7 @@ async def test_old_calls_have_their_own_now(store_path: Path, seeded: Seeded) ->
 async def test_every_operation_of_the_published_description_answers(web: httpx.AsyncClient, seeded: Seeded) -> None:
     described = (await web.get("/ems-rs/openapi.json")).json()
     paths = [path for path in described["paths"] if path.startswith("/ems-rs")]
-    assert len(paths) == 9
+    assert len(paths) == 12
     for path in paths:
         parameters = {p["name"]: p for p in described["paths"][path]["get"].get("parameters", [])}
         query = {"granularity": "DAY", "from": "2026-11-18T00:00:00"} if "granularity" in parameters else {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -12,8 +14,8 @@ import pytest
 
 from reports.server import app_of
 from tests.reports import seed
-from tests.reports.conftest import client, site
-from tests.reports.seed import END, SCHEMA, Seeded, Session
+from tests.reports.conftest import ZONE, client, site
+from tests.reports.seed import END, SCHEMA, Seeded, Session, occupied
 
 PAGES = ["/", "/calls", "/bins", "/bins?dimension=tenant&granularity=DAY", "/bins?dimension=dn", "/calls?state=in-progress&tenant-id=102"]
 
@@ -52,7 +54,21 @@ async def test_now_has_the_figures(web: httpx.AsyncClient, seeded: Seeded) -> No
     running = sum(s.end_ts is None for s in seeded.of("RM"))
     assert f'id="in-progress">{running}<' in text
     assert f'id="today">{len(seeded.of("RM")):,}<' in text
+    seconds = Counter(second for s in seeded.of("RM") for second in occupied(s, END))
+    highest = max(seconds.values())
+    at = datetime.fromtimestamp(min(second for second, n in seconds.items() if n == highest), ZONE)
+    assert re.search(rf'<b id="peak">{highest}</b> at <time datetime="[^"]+">{at:%H:%M:%S}</time>', text)
     assert "The store holds old calls" not in text
+
+
+@pytest.mark.parametrize("granularity", ["FIVE_MINUTES", "THIRTY_MINUTES", "HOUR", "DAY", "WEEK", "MONTH"])
+async def test_trends_have_peaks(web: httpx.AsyncClient, seeded: Seeded, granularity: str) -> None:
+    seconds = Counter(second for s in seeded.of("RM") for second in occupied(s, END))
+    highest = max(seconds.values())
+    at = datetime.fromtimestamp(min(second for second, n in seconds.items() if n == highest), ZONE)
+    text = (await web.get(f"/bins?granularity={granularity}&from=2026-11-18T00:00:00&to=2026-11-19T00:00:00")).text
+    assert f"<dt>Peak</dt><dd>{highest} <small>{at:%Y-%m-%d %H:%M:%S}</small>" in text
+    assert f'title="{at:%Y-%m-%d %H:%M:%S}">{highest}</td>' in text
 
 
 async def test_now_says_so_when_the_calls_are_old(store_path: Path, seeded: Seeded) -> None:

@@ -66,7 +66,13 @@ def test_usage(connection: Connection, seeded: Seeded, comp: str, dimension: str
 
 
 @pytest.mark.parametrize(
-    ("granularity", "length"), [("FIVE_MINUTES", timedelta(minutes=5)), ("HOUR", timedelta(hours=1)), ("DAY", timedelta(days=1))]
+    ("granularity", "length"),
+    [
+        ("FIVE_MINUTES", timedelta(minutes=5)),
+        ("THIRTY_MINUTES", timedelta(minutes=30)),
+        ("HOUR", timedelta(hours=1)),
+        ("DAY", timedelta(days=1)),
+    ],
 )
 def test_series_without_gaps(connection: Connection, seeded: Seeded, granularity: str, length: timedelta) -> None:
     step = round(length.total_seconds() * 1000)
