@@ -1,0 +1,73 @@
+"""A call explained from the log alone: reads the guid's partition of rs.billing, without a group and without a running worker."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from agents.call import CallSummary
+from agents.explain import Explainer, SessionNow, Step
+from pipeline import reading, topics
+from pipeline.messages.types import Guid
+from pipeline.reading import Progress
+
+
+class UnexplainedError(Exception):
+    """Why there is nothing to tell, and what to do. One line."""
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """first_offset, last_offset    what was read; None: the partition is empty"""
+
+    guid: str
+    topic: str
+    partition: int
+    first_offset: int | None
+    last_offset: int | None
+    steps: list[Step]
+    summary: CallSummary | None
+    sessions: list[SessionNow]
+
+
+def stored_guid(typed: str) -> str:
+    """A guid as it stands in the log (docs/contract.md, section 2 and rule M13). Raises UnexplainedError."""
+    try:
+        return str(msgspec.convert(typed, Guid)).partition(";")[0].upper()
+    except msgspec.ValidationError:
+        raise UnexplainedError(
+            f"{typed!r} is no GUID: 8-4-4-4-12 hexadecimal digits, such as 0F8A6C1E-2B7D-4E55-9C3A-5D1E77AB0C42"
+        ) from None
+
+
+async def explain(bootstrap: str, typed: str, lateness_ms: int, progress: Progress | None = None) -> Explanation:
+    """The steps of a call. `typed`: its guid in any case, with or without its tail; `lateness_ms`: 0: no event is late.
+
+    Raises UnexplainedError, StuckError, and aiokafka's KafkaError when Kafka can't be reached.
+    """
+    guid = stored_guid(typed)
+    partitions = (await reading.partitions_of(bootstrap, [topics.BILLING])).get(topics.BILLING)
+    if not partitions:
+        raise UnexplainedError(f"Kafka at {bootstrap} has no topic {topics.BILLING} yet: rs init creates it")
+    partition = topics.partition_of(guid.encode(), len(partitions))
+    explainer = Explainer(guid.encode(), lateness_ms)
+    steps: list[Step] = []
+    first = last = None
+    async for record in reading.records(bootstrap, topics.BILLING, [partition], progress=progress):
+        first, last = record.offset if first is None else first, record.offset
+        try:
+            step = explainer.take(record)
+        except msgspec.MsgspecError as exc:
+            where = f"{topics.BILLING}, partition {partition}, offset {record.offset}"
+            raise UnexplainedError(f"{where}: no billing message ({exc}); which program wrote it?") from None
+        if step is not None:
+            steps.append(step)
+    return Explanation(
+        guid=guid,
+        topic=topics.BILLING,
+        partition=partition,
+        first_offset=first,
+        last_offset=last,
+        steps=steps,
+        summary=explainer.summary(),
+        sessions=explainer.sessions(),
+    )
