@@ -76,6 +76,7 @@ class CallsFold:
     def _fold(self, record: Record) -> None:
         event = decode(record.value)
         if self.time.is_late(event.ts):
+            self.counts["late"] += 1
             behind_s = (self.time.now - event.ts) // 1000
             self._refuse(record, "late", f"{behind_s} s behind stream time, fold.lateness is {self.time.lateness_ms // 1000} s")
             return
@@ -109,7 +110,6 @@ class CallsFold:
         return outcome
 
     def _refuse(self, record: Record, reason: Reason, detail: str) -> None:
-        self.counts[reason] += 1
         self.refused.append(Refused(record, reason, detail))
 
     def drain(self) -> Iterator[Record | Refused]:

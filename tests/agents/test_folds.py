@@ -112,6 +112,7 @@ def test_late_events_and_conflicts_are_set_aside() -> None:
     )
     assert [(r.reason, r.record.offset) for r in fold.drain()] == [("conflict", 1), ("late", 3)]
     assert list(fold.drain()) == []
+    assert fold.counts == {"added": 2, "conflict": 1, "late": 1}
 
 
 def test_a_clock_ahead_moves_stream_time_to_the_receipt_only() -> None:
