@@ -132,6 +132,9 @@ class Chains:
         """A snapshot or tick arrives, `snapshot.mark` set. The highest mark stays; equal marks are merged and written again."""
         old = self.parts.peek(key)
         if old is not None and snapshot.mark < old.mark:
+            if self.position < self.replayed_to and not is_tick(key):
+                # What it had begun to change before a crash may be durable in part: the chain is to be looked at all the same.
+                self._touch(key)
             return False
         if isinstance(old, Tick) and isinstance(snapshot, Tick):
             snapshot.clock = max(snapshot.clock, old.clock)  # a new worker does not know how long its partition has been idle
@@ -141,9 +144,12 @@ class Chains:
         if is_tick(key):
             self._ticked.add(int(key[2:]))
         else:
-            dimension, start, _ = split_activity(key)
-            self._touched.setdefault(dimension, set()).add(start)
+            self._touch(key)
         return True
+
+    def _touch(self, key: bytes) -> None:
+        dimension, start, _ = split_activity(key)
+        self._touched.setdefault(dimension, set()).add(start)
 
     # -- what a checkpoint does
 
