@@ -17,6 +17,7 @@ import psutil
 
 from tests.conftest import free_port
 
+COUNTS = ("arrivals", "completed", "in_progress", "burst", "results", "actions", "last_actions", "failures")
 RS = [sys.executable, "-m", "pipeline.cli"]
 
 
@@ -86,14 +87,19 @@ def stack(data: Path, **settings: str) -> Iterator[Stack]:
             made.stop()
 
 
-def bins(made: Stack) -> dict[tuple[str, str, int], dict[str, dict[str, int]]]:
-    """The bins in the store as the oracle gives them, without durations."""
-    found = made.rows("SELECT comp, dimension, value, granularity, bin_start, arrivals_by, completed_by, in_progress_by FROM bin_rows")
-    return {
-        (f"{r['comp']}|{r['dimension']}|{r['value']}", r["granularity"], r["bin_start"]): {
-            "arrivals": orjson.loads(r["arrivals_by"]),
-            "completed": orjson.loads(r["completed_by"]),
-            "in_progress": orjson.loads(r["in_progress_by"]),
-        }
-        for r in found
-    }
+def bins(made: Stack) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """The bins in the store as `tests.agents.world.wanted` gives them."""
+    found = made.rows("SELECT * FROM bin_rows")
+    return {(f"{r['comp']}|{r['dimension']}|{r['value']}", r["granularity"], r["bin_start"]): _figures(r) for r in found}
+
+
+def _figures(row: sqlite3.Row) -> dict[str, Any]:
+    counts = {name: orjson.loads(row[f"{name}_by"]) for name in COUNTS}
+    spreads = {name: {label: _sums(s) for label, s in orjson.loads(row[f"{name}_by"]).items()} for name in ("durations", "latencies")}
+    quality = {"calls": row["quality_calls"], "failed": row["quality_failed"]}
+    peak = {"peak": row["peak"], "peak_at": row["peak_at"], "peak_by": orjson.loads(row["peak_by"])}
+    return counts | spreads | peak | {"quality": {label: n for label, n in quality.items() if n}}
+
+
+def _sums(spread: dict[str, Any]) -> tuple[int, int, int]:
+    return spread["n"], spread["sum"], int(spread["squares"])
