@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,15 @@ from tests.agents import oracle
 from tests.agents.world import MINUTE, T0, Table, activity_rows, differences, event, random_events, record, said, wanted
 
 UTC = ZoneInfo("UTC")
+SHIFTS = [
+    ("Europe/Berlin", "2026-03-29T01:00:00Z"),
+    ("Europe/Berlin", "2026-10-25T01:00:00Z"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+    ("America/Havana", "2026-03-08T05:00:00Z"),
+    ("America/Havana", "2026-11-01T05:00:00Z"),
+    ("Asia/Beirut", "2026-03-28T22:00:00Z"),
+]
 ZONES = [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kathmandu"), ZoneInfo("Australia/Lord_Howe")]
 
 
@@ -40,7 +50,7 @@ def merged(sources: list[Table], rnd: random.Random, now: int, zone: ZoneInfo = 
     for i in range(steps):
         for key, figures, mark in pending[i::steps]:
             chains.take(key, Activity(figures, mark))
-        clock = now if i == steps - 1 else rnd.randrange(T0 - MINUTE, now)
+        clock = now if i == steps - 1 else rnd.randrange(now - 90 * MINUTE, now)
         chains.take(tick_key(rnd.randrange(3)), Tick(clock, clock, clock, mark=i + 1))
         chains.settle(i)
     return tenants
@@ -62,6 +72,22 @@ def test_bins_equal_the_oracle(seed: int, calls: int, zone: ZoneInfo) -> None:
         by_partition[int(e["guid"][:8], 16) % 3].append(e)
     now = T0 + 90 * MINUTE
     tenants = merged([folded(part)[1] for part in by_partition], rnd, now, zone)
+    assert not differences(said([tenants]), wanted(oracle.bins(events, base_of(now), zone=zone)))
+
+
+def moved(event: dict[str, Any], by_ms: int) -> dict[str, Any]:
+    return event | {name: event[name] + by_ms for name in ("ts", "start_ts", "end_ts") if name in event}
+
+
+@given(seed=st.integers(0, 1 << 32), shift=st.sampled_from(SHIFTS), before_min=st.integers(0, 18))
+@settings(max_examples=80, deadline=None)
+def test_bins_equal_the_oracle_on_days_with_a_shift_of_the_clock(seed: int, shift: tuple[str, str], before_min: int) -> None:
+    name, instant = shift
+    zone = ZoneInfo(name)
+    by_ms = base_of(round(datetime.fromisoformat(instant).timestamp() * 1000)) - before_min * 5 * MINUTE - T0
+    events = [moved(e, by_ms) for e in random_events(random.Random(seed), 6)]
+    now = T0 + by_ms + 90 * MINUTE
+    tenants = merged([folded(events)[1]], random.Random(seed), now, zone)
     assert not differences(said([tenants]), wanted(oracle.bins(events, base_of(now), zone=zone)))
 
 
