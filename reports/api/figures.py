@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from sqlite3 import Connection
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
@@ -24,7 +24,18 @@ from reports.queries.calls import Names
 from reports.queries.paging import Page
 from reports.usage import AsOf, Count, Usage, as_of, count, running_sessions, usage
 
+
+class BinRow(Protocol):
+    """A bin of one value of a dimension. `start`: ms UTC."""
+
+    @property
+    def value(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+
+
 T = TypeVar("T")
+R = TypeVar("R", bound=BinRow)
 router = APIRouter()
 MISSING = "bins without any figure are left out and read as zeros"
 USAGE_LACKS = "limits are not kept"
@@ -61,23 +72,8 @@ def value_of(dimension: str, value: str, names: Names) -> Json:
 def arrivals(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"]) -> Response:
     """Sessions that started in each bin, by call type. Every value asked for has rows of its own; a tenant's include its descendants."""
     question = Question.of(request)
-    reader, site = question.reader, question.site
-    wanted, page = asking.arrivals(reader, comp, site.clock()), page_of_bins(reader)
-    reader.check()
-    normalise(reader, wanted)
-    with site.store.reading() as connection:
-        rows, pages = read_bins(connection, wanted, page)
-        names = site.names(connection)
-        found = [
-            {
-                **value_of(wanted.dimension, row.value, names),
-                **bounds(row.start, wanted, site.zone),
-                "count": row.arrivals,
-                "calls": split(row.arrivals_by),
-            }
-            for row in rows
-        ]
-        return question.answer(connection, "arrivals", found, pages=pages, note=MISSING)
+    wanted = asking.arrivals(question.reader, comp, question.site.clock())
+    return binned(question, "arrivals", wanted, lambda row: {"count": row.arrivals, "calls": split(row.arrivals_by)}, read_bins)
 
 
 @router.get(
@@ -89,44 +85,44 @@ def peaks(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"]) ->
     """The most sessions in progress in one second of each bin, the first such second, and the call types in that second. A tenant's
     include its descendants. Peaks of different values do not add up."""
     question = Question.of(request)
-    reader, site = question.reader, question.site
-    wanted, page = asking.arrivals(reader, comp, site.clock()), page_of_bins(reader)
-    reader.check()
-    normalise(reader, wanted)
-    with site.store.reading() as connection:
-        rows, pages = read_bins(connection, wanted, page)
-        names = site.names(connection)
-        found = [
-            {
-                **value_of(wanted.dimension, row.value, names),
-                **bounds(row.start, wanted, site.zone),
-                "peak": row.peak.count,
-                "time": instant(row.peak.at, site.zone),
-                "calls": split(row.peak.by),
-            }
-            for row in rows
-        ]
-        return question.answer(connection, "peaks", found, pages=pages, note=MISSING)
+    zone = question.site.zone
+    wanted = asking.arrivals(question.reader, comp, question.site.clock())
+
+    def said(row: Bin) -> Json:
+        return {"peak": row.peak.count, "time": instant(row.peak.at, zone), "calls": split(row.peak.by)}
+
+    return binned(question, "peaks", wanted, said, read_bins)
 
 
 @router.get("/bins", openapi_extra=documented(*asking.BINS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)), tags=["operations"])
 def bins(request: Request) -> Response:
     """All figures of the bins of a dimension. In progress is at the bin's end, durations are those of completed sessions."""
     question = Question.of(request)
+    wanted = asking.bins(question.reader, question.site.clock())
+    return binned(question, "bins", wanted, lambda row: figures(row, question.site.zone), read_bins)
+
+
+def binned(
+    question: Question,
+    name: str,
+    wanted: BinFilter,
+    said: Callable[[R], Json],
+    read: Callable[[Connection, BinFilter, Page], tuple[Iterable[R], Json | None]],
+) -> Response:
+    """The answer to every question for bins: whose row it is, which bin, and what `said` makes of it. Raises the faults of the question."""
     reader, site = question.reader, question.site
-    wanted, page = asking.bins(reader, site.clock()), page_of_bins(reader)
+    page = page_of_bins(reader)
     reader.check()
     normalise(reader, wanted)
     with site.store.reading() as connection:
-        rows, pages = read_bins(connection, wanted, page)
+        rows, pages = read(connection, wanted, page)
         names = site.names(connection)
-        found = [{**value_of(wanted.dimension, row.value, names), **figures(row, wanted, site.zone)} for row in rows]
-        return question.answer(connection, "bins", found, pages=pages, note=MISSING)
+        found = [{**value_of(wanted.dimension, row.value, names), **bounds(row.start, wanted, site.zone), **said(row)} for row in rows]
+        return question.answer(connection, name, found, pages=pages, note=MISSING)
 
 
-def figures(row: Bin, wanted: BinFilter, zone: ZoneInfo) -> Json:
+def figures(row: Bin, zone: ZoneInfo) -> Json:
     return {
-        **bounds(row.start, wanted, zone),
         "arrivals": {"count": row.arrivals, "calls": split(row.arrivals_by)},
         "completed": {"count": row.completed, "end-states": split(row.completed_by)},
         "in-progress": {"count": row.in_progress, "calls": split(row.in_progress_by)},
