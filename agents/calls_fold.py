@@ -96,17 +96,16 @@ class CallsFold:
 
     def _take(self, session: Session, event: BillingEvent, record: Record) -> Outcome:
         """Add the event to its session and hand the difference on to the activity rows."""
-        if event.comp == session.comp and not _may_count(session, event):
+        if event.seq in session.messages or (event.comp == session.comp and not _may_count(session, event)):
             return add(session, event, _message(record, event))
         before = contribution(fold(session)) if session.messages else NOTHING
         outcome = add(session, event, _message(record, event))
-        if outcome is Outcome.ADDED:
-            for dimension, start, change, sign in difference(before, contribution(fold(session))):
-                key = dimension, start
-                row = self.activity[key]
-                if record.offset >= row.mark:  # else counted before a crash: the row is only sent again
-                    change(row.figures, sign)
-                self.activity.touch(key)
+        for dimension, start, change, sign in difference(before, contribution(fold(session))):
+            key = dimension, start
+            row = self.activity[key]
+            if record.offset >= row.mark:  # else counted before a crash: the row is only sent again
+                change(row.figures, sign)
+            self.activity.touch(key)
         return outcome
 
     def _refuse(self, record: Record, reason: Reason, detail: str) -> None:

@@ -128,14 +128,14 @@ class Chains:
 
     # -- what a record does
 
-    def take(self, key: bytes, snapshot: Snapshot) -> bool:
-        """A snapshot or tick arrives, `snapshot.mark` set. The highest mark stays; equal marks are merged and written again."""
+    def take(self, key: bytes, snapshot: Snapshot) -> None:
+        """A snapshot or tick arrives, `snapshot.mark` set. The highest mark stays; of equal marks the later."""
         old = self.parts.peek(key)
         if old is not None and snapshot.mark < old.mark:
             if self.position < self.replayed_to and not is_tick(key):
                 # What it had begun to change before a crash may be durable in part: the chain is to be looked at all the same.
                 self._touch(key)
-            return False
+            return
         if isinstance(old, Tick) and isinstance(snapshot, Tick):
             snapshot.clock = max(snapshot.clock, old.clock)  # a new worker does not know how long its partition has been idle
         self.parts[key] = snapshot
@@ -145,7 +145,6 @@ class Chains:
             self._ticked.add(int(key[2:]))
         else:
             self._touch(key)
-        return True
 
     def _touch(self, key: bytes) -> None:
         dimension, start, _ = split_activity(key)
