@@ -112,6 +112,11 @@ class Checkpoint:
         """The next offset to fold. Raises KeyError if the partition is not assigned."""
         return self._position[tp]
 
+    def committed(self, tp: TP) -> int:
+        """The offset a replay would begin at: the one last committed, or where the partition began if nothing is committed yet.
+        Raises KeyError if the partition is not assigned."""
+        return self._committed[tp][0]
+
     @property
     def assigned(self) -> set[TP]:
         return set(self._position)

@@ -79,6 +79,12 @@ class State(dict[K, V]):
             self._dropped[packed] = max(codec.split(data)[0], 0 if value is None else value.mark)
             self.touch(key)
 
+    def raw_of(self, key: K) -> tuple[int, memoryview] | None:
+        """Mark and encoded payload of a row as of the last cut or the end of recovery, without decoding or keeping it; None:
+        there is no such row. What has changed since is in the decoded value alone: ask `get(key)` first."""
+        data = self.raw.get(self.table.pack_key(key, self.partition))
+        return None if data is None else codec.split(data)
+
     def keys_packed(self) -> Iterator[bytes]:
         """All keys as of the last cut or the end of recovery, packed."""
         return iter(self.raw)
@@ -113,7 +119,7 @@ class State(dict[K, V]):
         keys, messages = [], []
         for key in self.touched():
             packed, value = pack(key, partition), self.get(key)
-            if value is None:
+            if value is None and packed not in dropped:
                 value = self.peek(key)  # touched without being looked at: to be sent again
             if value is None:
                 if packed not in dropped:

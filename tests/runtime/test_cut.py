@@ -171,6 +171,22 @@ async def test_before_cut_changes_are_in_the_cut_and_the_outbox_sees_their_marks
     assert seen == [(0, b"late", 7)]
 
 
+async def test_committed_is_where_a_replay_would_begin():
+    worker = Worker()
+    tp = TP("in", 0)
+    with pytest.raises(KeyError):
+        worker.checkpoint.committed(tp)
+    worker.checkpoint.begin({tp: Start(9, "")}, {tp: (5, "")})  # a stage keeps an offset of its own
+    assert worker.checkpoint.committed(tp) == 5
+    worker.begin(p0=3)
+    assert worker.checkpoint.committed(tp) == 3
+    worker.move(7)
+    await worker.checkpoint.cut()
+    assert worker.checkpoint.committed(tp) == 3  # not before it is confirmed
+    await worker.checkpoint._writing
+    assert worker.checkpoint.committed(tp) == 7
+
+
 async def test_touched_rows_are_written_although_no_position_moved():
     worker = Worker()
     worker.begin(p0=9)

@@ -164,6 +164,27 @@ def test_dropped_rows_leave_a_tombstone_with_the_mark():
     assert not state.changed
 
 
+def test_dropping_a_row_decodes_nothing():
+    state = state_of(table, SimpleNamespace(key=b"a", value=codec.join(7, b"no msgpack"), headers=[]))
+    state.drop(b"a")
+    assert written(state.cut(9)[1]) == [(b"a", None, 9)]
+    assert dict(state) == {}
+
+
+def test_raw_of_is_the_row_of_the_last_cut_and_decodes_nothing():
+    state = state_of(table, SimpleNamespace(key=b"a", value=codec.join(7, b"no msgpack"), headers=[]))
+    assert state.raw_of(b"a") == (7, b"no msgpack")
+    assert state.raw_of(b"b") is None
+    assert dict(state) == {}
+    set_n(state, b"c", 1)
+    assert state.raw_of(b"c") is None
+    state.cut(9)
+    set_n(state, b"c", 2)
+    assert state.raw_of(b"c") == (9, msgspec.msgpack.encode(Row(1)))
+    state.drop(b"c")
+    assert state.raw_of(b"c") is None
+
+
 def test_a_row_that_was_never_written_leaves_no_tombstone():
     state = State(table, 0)
     set_n(state, b"a", 1)
