@@ -16,6 +16,7 @@ class Run(Struct, frozen=True):
     """One run of an action, from its accepted start. Times are ms UTC.
 
     end_ts, result      None while the run is open and the session goes on
+    reason, notes       of the end that closed it
     """
 
     seq: int
@@ -24,6 +25,8 @@ class Run(Struct, frozen=True):
     start_ts: int
     end_ts: int | None
     result: str | None
+    reason: str | None = None
+    notes: str | None = None
 
 
 class Actions(Struct, frozen=True):
@@ -55,7 +58,7 @@ def runs_of(events: Iterable[ActionStart | ActionEnd], end_ts: int | None) -> Ac
             runs.append(Run(event.seq, event.action, event.parent, event.ts, None, None))
         elif waiting := open_runs.get(event.action):
             place = waiting.pop()
-            runs[place] = _closed(runs[place], event.ts, event.result)
+            runs[place] = _closed(runs[place], event.ts, event.result, event.reason, event.notes)
         else:
             dropped_ends += 1
     if end_ts is not None:
@@ -76,5 +79,5 @@ def variables_of(events: Iterable[CustomVariable]) -> tuple[dict[str, str], int]
     return values, dropped
 
 
-def _closed(run: Run, end_ts: int, result: str) -> Run:
-    return Run(run.seq, run.action, run.parent, run.start_ts, end_ts, result)
+def _closed(run: Run, end_ts: int, result: str, reason: str | None = None, notes: str | None = None) -> Run:
+    return Run(run.seq, run.action, run.parent, run.start_ts, end_ts, result, reason, notes)

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from agents.call import CallSummary, records_of, summary
-from agents.figures import squares_of
+from agents.figures import EDGES, observe, squares_of
 from agents.keys import Dimension, is_tick, split_bin
 from agents.session import SessionRecord
 from agents.state import Bin, Call, Session, Spread, TenantsRow, Tick
 from pipeline import topics
-from pipeline.messages.types import CallEvent, LogEvent
+from pipeline.messages.types import CallEvent, CallResult, Failure, LogEvent
 from sinks.sql.buffer import MARK_BYTES, Entry, Record, number
 from sinks.sql.errors import Poison
-from sinks.sql.rows import BINS, CALLS, FRESHNESS, SESSION_EVENTS, SESSIONS, Row, Table
+from sinks.sql.rows import (
+    ACTIONS,
+    BINS,
+    CALLS,
+    CUSTOM_VARIABLES,
+    FAILURES,
+    FRESHNESS,
+    LATENCIES,
+    SESSION_EVENTS,
+    SESSIONS,
+    Row,
+    Table,
+)
 
 _call = msgspec.msgpack.Decoder(Call).decode
 _tenants_row: Callable[[memoryview], TenantsRow] = msgspec.msgpack.Decoder(TenantsRow).decode
@@ -63,10 +75,11 @@ def _call_rows(entry: Entry, generation: int) -> tuple[tuple[Table, Row], ...]:
     records = records_of(call)
     guard = (generation, entry.mark)
     rows = [(CALLS, _call_row(entry.partition, guid, summary(records), guard))]
-    rows += (
-        (SESSIONS, _session_row(entry.partition, guid, session, record, guard))
-        for session, record in zip(call.sessions, records, strict=True)
-    )
+    for session, record in zip(call.sessions, records, strict=True):
+        key = (entry.partition, guid, record.comp_id, record.session)
+        rows.append((SESSIONS, _session_row(key, session, record, guard)))
+        rows += _var_rows(key, record, guard)
+        rows += _quality_rows(key, session, record, guard)
     return tuple(rows)
 
 
@@ -85,12 +98,9 @@ def _call_row(partition: int, guid: str, call: CallSummary, guard: tuple[int, in
     )
 
 
-def _session_row(partition: int, guid: str, session: Session, record: SessionRecord, guard: tuple[int, int]) -> Row:
+def _session_row(key: Row, session: Session, record: SessionRecord, guard: tuple[int, int]) -> Row:
     return (
-        partition,
-        guid,
-        record.comp_id,
-        record.session,
+        *key,
         record.comp,
         record.start_ts,
         record.end_ts,
@@ -108,12 +118,55 @@ def _session_row(partition: int, guid: str, session: Session, record: SessionRec
         record.loss_pct,
         record.codec,
         record.result,
+        *_words_of_result(session),
+        record.actions.dropped_starts,
+        record.actions.dropped_ends,
+        record.dropped_variables,
         session.duplicates,
         session.conflicts,
         _messages(session),
         _payloads(session),
         *guard,
     )
+
+
+def _words_of_result(session: Session) -> tuple[str | None, str | None]:
+    """Reason and notes of the call result that counts: the one with the highest `seq`, as a whole (rule V6)."""
+    results = [event for event in session.payloads.values() if type(event) is CallResult]
+    if not results:
+        return None, None
+    last = max(results, key=lambda event: event.seq)
+    return last.reason, last.notes
+
+
+def _var_rows(key: Row, record: SessionRecord, guard: tuple[int, int]) -> Iterator[tuple[Table, Row]]:
+    for run in record.actions.runs:
+        yield (
+            ACTIONS,
+            (*key, run.seq, run.action, run.parent, run.start_ts, run.end_ts, run.result, run.reason, run.notes, *guard),
+        )
+    for place, (name, value) in enumerate(record.variables.items()):
+        yield CUSTOM_VARIABLES, (*key, place, name, value, *guard)
+
+
+def _quality_rows(key: Row, session: Session, record: SessionRecord, guard: tuple[int, int]) -> Iterator[tuple[Table, Row]]:
+    if record.failures:
+        whose = (record.comp, *_party(record)[:5])  # tenant, app
+        for event in session.payloads.values():
+            if type(event) is Failure:
+                yield FAILURES, (*key, event.seq, event.ts, event.cause, event.detail, *whose, *guard)
+    if record.latencies:
+        spreads: dict[str, Spread] = {}
+        for category, kind, microseconds in record.latencies:
+            observe(spreads, f"{category}|{kind}", (microseconds,), 1, EDGES["latencies"])
+        for place, (label, spread) in enumerate(sorted(spreads.items())):
+            category, _, kind = label.partition("|")
+            yield LATENCIES, (*key, place, category, kind, *_latency(spread), *guard)
+
+
+def _latency(spread: Spread) -> Row:
+    buckets = {str(bucket): n for bucket, n in spread.buckets.items()}
+    return spread.n, spread.total, str(squares_of(spread)), spread.low, spread.high, _json(buckets)
 
 
 def _party(of: CallSummary | SessionRecord) -> Row:

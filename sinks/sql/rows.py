@@ -98,6 +98,7 @@ def _json(name: str, *, null: bool = False) -> Column:
 GUARD = (_int("generation"), _int("mark"))
 PARTITION = _int("source_partition")
 GUID = _text("guid", 36)
+SESSION_KEY = (PARTITION, GUID, _int("comp_id"), _text("session", 64))
 
 # What calls and sessions have in common; the lengths are those of the contract, section 4.
 _PARTY = (
@@ -128,7 +129,7 @@ CALLS = Table(
 
 SESSIONS = Table(
     "sessions",
-    key=(PARTITION, GUID, _int("comp_id"), _text("session", 64)),
+    key=SESSION_KEY,
     values=(
         _text("comp", 8),
         _millis("start_ts", null=True),
@@ -147,6 +148,11 @@ SESSIONS = Table(
         Column("loss_pct", Kind.REAL, null=True),
         _text("codec", 32, null=True),
         _text("result", 16, null=True),
+        _text("result_reason", 256, null=True),
+        _text("result_notes", 4096, null=True),
+        _int("dropped_starts"),
+        _int("dropped_ends"),
+        _int("dropped_variables"),
         _int("duplicates"),
         _int("conflicts"),
         _json("messages"),
@@ -155,9 +161,66 @@ SESSIONS = Table(
     parent=CALLS,
 )
 
+ACTIONS = Table(
+    "actions",
+    key=(*SESSION_KEY, _int("seq")),
+    values=(
+        _text("action", 64),
+        _text("parent", 64, null=True),
+        _millis("start_ts"),
+        _millis("end_ts", null=True),
+        _text("result", 16, null=True),
+        _text("reason", 256, null=True),
+        _text("notes", 4096, null=True),
+    ),
+    parent=CALLS,
+)
+
+# The key is a place, not the name: databases differ in which names they hold for equal ("plan", "Plan", "plan ").
+CUSTOM_VARIABLES = Table(
+    "custom_variables",
+    key=(*SESSION_KEY, _int("place")),
+    values=(_text("name", 64), _text("value", 256)),
+    parent=CALLS,
+)
+
+# Kept longer than the calls, so they say themselves whose they are.
+FAILURES = Table(
+    "failures",
+    key=(*SESSION_KEY, _int("seq")),
+    values=(
+        _millis("ts"),
+        _text("cause", 32),
+        _text("detail", 256, null=True),
+        _text("comp", 8),
+        _int("tenant_id", null=True),
+        _json("tenant_path", null=True),
+        _text("tenant_name", 255, null=True),
+        _int("app_id", null=True),
+        _text("app_name", 255, null=True),
+    ),
+    parent=CALLS,
+)
+
+LATENCIES = Table(
+    "latencies",
+    key=(*SESSION_KEY, _int("place")),
+    values=(
+        _text("category", 16),
+        _text("type", 32),
+        _int("samples"),
+        _int("total_us"),
+        Column("squares", Kind.DECIMAL, length=39),
+        _int("low_us"),
+        _int("high_us"),
+        _json("buckets"),
+    ),
+    parent=CALLS,
+)
+
 SESSION_EVENTS = Table(
     "session_events",
-    key=(PARTITION, GUID, _int("comp_id"), _text("session", 64), _int("seq")),
+    key=(*SESSION_KEY, _int("seq")),
     values=(_millis("ts"), _text("log_id", 64), _text("level", 8), _text("text", 4096)),
 )
 
@@ -204,4 +267,5 @@ FRESHNESS = Table(
     values=(_millis("stream"), _millis("clock"), _millis("folded_to")),
 )
 
-TABLES: Sequence[Table] = (CALLS, SESSIONS, SESSION_EVENTS, BINS, FRESHNESS)  # in the order they are written
+# In the order they are written.
+TABLES: Sequence[Table] = (CALLS, SESSIONS, ACTIONS, CUSTOM_VARIABLES, FAILURES, LATENCIES, SESSION_EVENTS, BINS, FRESHNESS)

@@ -62,14 +62,15 @@ class Writer:
 
     def _write_rows(self, cursor: Cursor, rows: Mapping[Table, Sequence[Row]]) -> None:
         dialect = self._dialect
-        for table, of_table in rows.items():
-            dialect.stage(cursor, table, of_table)
-            if table.parent is None:
-                cursor.execute(dialect.update(table))
-                cursor.execute(dialect.insert(table))
-            else:
+        for table in TABLES:
+            if table in rows:
+                dialect.stage(cursor, table, rows[table])
+            if table.parent in rows:  # also without children: those of before must go
                 for statement in dialect.replace_children(table):
                     cursor.execute(statement)
+            elif table in rows:
+                cursor.execute(dialect.update(table))
+                cursor.execute(dialect.insert(table))
         for table in rows:  # only now: children look at the stage of their parents
             dialect.clear_stage(cursor, table)
 

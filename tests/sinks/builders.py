@@ -11,7 +11,18 @@ from agents.keys import Dimension, bin_key, tick_key
 from agents.session import add
 from agents.state import Bin, Call, Figures, Message, Session, Spread, Tick
 from pipeline import topics
-from pipeline.messages.types import CallEnd, CallStart, CustomVariable, LogEvent
+from pipeline.messages.types import (
+    ActionEnd,
+    ActionStart,
+    BillingEvent,
+    CallEnd,
+    CallResult,
+    CallStart,
+    CustomVariable,
+    Failure,
+    Latency,
+    LogEvent,
+)
 from pipeline.runtime import codec
 from sinks.sql.binder import Bound, bind
 from sinks.sql.buffer import Entry
@@ -52,6 +63,37 @@ def call_value(n: int, mark: int, *, sessions: int = 2, ended: bool = True, **fi
 
 def call_record(n: int, mark: int, offset: int = 0, **how: Any) -> FakeRecord:
     return FakeRecord(offset, guid(n).encode(), call_value(n, mark, **how))
+
+
+def busy_record(n: int, mark: int) -> FakeRecord:
+    """Call `n` of one MCP session with VAR and service quality of every kind, some of it dropped."""
+    envelope: dict[str, Any] = {"v": 1, "comp": "MCP", "comp_id": 202, "session": "S1", "guid": guid(n)}
+
+    def at(seq: int) -> dict[str, Any]:
+        return {**envelope, "ts": T0 + seq, "seq": seq}
+
+    events: list[BillingEvent] = [
+        CallStart(**at(0), tenant_path=(1, 102), tenant_name="Environment/Acme", app=310),
+        ActionStart(**at(1), action="welcome"),
+        ActionStart(**at(2), action="menu", parent="welcome"),
+        ActionStart(**at(3), action="lost", parent="never_started"),
+        ActionEnd(**at(4), action="welcome", result="SUCCESS", reason="heard", notes="all"),
+        ActionEnd(**at(5), action="welcome", result="FAILED"),
+        ActionEnd(**at(6), action="lost", result="FAILED"),
+        CallResult(**at(7), result="FAILED", reason="not this one"),
+        CallResult(**at(8), result="SUCCESS", notes="note\nof the result"),
+        *(CustomVariable(**at(10 + i), name=f"v{i}", value="x") for i in range(35)),
+        CustomVariable(**at(49), name="v0", value="latest ☎"),
+        Failure(**at(50), cause="AUDIO_GAP", detail="three seconds"),
+        Failure(**at(51), cause="AUDIO_GAP"),
+        Latency(**at(52), samples=(("RESPONSE", "first_prompt", 96.0), ("FETCHING", "initial_page", 44.5))),
+        Latency(**at(53), samples=(("RESPONSE", "first_prompt", 86_400_000.0),)),
+        CallEnd(**{**at(54), "ts": T0 + 60_000}, end_state="USER_END"),
+    ]
+    session = Session(comp_id=202, session="S1")
+    for event in reversed(events):
+        add(session, event, Message(1, str(event.__struct_config__.tag), event.ts, event.ts + 5, mark - 1, "rs.billing", f"ID:{n}"))
+    return FakeRecord(0, guid(n).encode(), codec.join(mark, encode(Call(sessions=[session]))))
 
 
 BEYOND_62_BITS = 7 * 2**62 + 25  # a sum of squares that takes both parts of a spread

@@ -28,6 +28,7 @@ from tests.sinks.builders import (
     bin_made_of,
     bin_record,
     bound,
+    busy_record,
     call_record,
     calls,
     event_record,
@@ -146,7 +147,7 @@ class StoreContract:
     # -- rows never go back
 
     def test_a_new_call_is_stored_with_its_sessions(self, dialect: Dialect, writer: Writer) -> None:
-        assert writer.write(calls(call_record(1, mark=5)), {CALLS_0: 9}) == {"calls": 1, "sessions": 2}
+        assert writer.write(calls(call_record(1, mark=5)), {CALLS_0: 9}) == {"calls": 1, "sessions": 2, "custom_variables": 2}
         rows = stored(dialect)
         (call,) = rows["calls"]
         assert call[:5] == (0, guid(1), T0 + 1, T0 + 60_001, 0)
@@ -221,10 +222,45 @@ class StoreContract:
         writer.write(calls(call_record(1, mark=7, sessions=1)), {})
         assert [(s[1], s[2]) for s in stored(dialect)["sessions"]] == [(guid(1), 201), (guid(2), 201), (guid(2), 202)]
 
+    def test_var_and_quality_of_a_session_are_rows(self, dialect: Dialect, writer: Writer) -> None:
+        writer.write(calls(busy_record(1, mark=5)), {})
+        rows = stored(dialect)
+        key = (0, guid(1), 202, "S1")
+        session = dict(zip(SESSIONS.names, rows["sessions"][0], strict=True))
+        assert (session["result"], session["result_reason"], session["result_notes"]) == ("SUCCESS", None, "note\nof the result")
+        assert (session["dropped_starts"], session["dropped_ends"], session["dropped_variables"]) == (1, 2, 3)
+        assert rows["actions"] == [
+            (*key, 1, "welcome", None, T0 + 1, T0 + 4, "SUCCESS", "heard", "all", 1, 5),
+            (*key, 2, "menu", "welcome", T0 + 2, T0 + 60_000, "UNKNOWN", None, None, 1, 5),
+        ]
+        assert rows["custom_variables"] == [(*key, n, f"v{n}", "x" if n else "latest ☎", 1, 5) for n in range(32)]
+        whose = ("MCP", 102, "[1,102]", "Environment/Acme", 310, None)
+        assert rows["failures"] == [
+            (*key, 50, T0 + 50, "AUDIO_GAP", "three seconds", *whose, 1, 5),
+            (*key, 51, T0 + 51, "AUDIO_GAP", None, *whose, 1, 5),
+        ]
+        assert rows["latencies"] == [
+            (*key, 0, "FETCHING", "initial_page", 1, 44_500, str(44_500**2), 44_500, 44_500, '{"2":1}', 1, 5),
+            (*key, 1, "RESPONSE", "first_prompt", 2, 86_400_096_000, str(86_400_000_000**2 + 96_000**2), 96_000, 86_400_000_000,
+             '{"10":1,"3":1}', 1, 5),
+        ]  # fmt: skip
+
+    def test_var_and_quality_that_are_gone_leave_no_row(self, dialect: Dialect, writer: Writer) -> None:
+        writer.write(calls(busy_record(1, mark=5), busy_record(2, mark=5)), {})
+        before = stored(dialect)
+        writer.write(calls(call_record(1, mark=7, sessions=1)), {})
+        rows = stored(dialect)
+        for name in ("actions", "failures", "latencies"):
+            assert rows[name] == [row for row in before[name] if row[1] == guid(2)]
+            assert rows[name]
+        assert [row[5:7] for row in rows["custom_variables"] if row[1] == guid(1)] == [("plan", "gold")]
+        assert len(rows["custom_variables"]) == 33
+
     def test_children_of_a_refused_call_are_refused(self, dialect: Dialect, writer: Writer) -> None:
         writer.write(calls(call_record(1, mark=7, sessions=1)), {})
-        writer.write(calls(call_record(1, mark=6, sessions=3)), {})
-        assert len(stored(dialect)["sessions"]) == 1
+        before = stored(dialect)
+        writer.write(calls(call_record(1, mark=6, sessions=3), busy_record(1, mark=6)), {})
+        assert stored(dialect) == before
 
     def test_bins_freshness_and_events_are_guarded_too(self, dialect: Dialect, writer: Writer) -> None:
         old = [
@@ -310,7 +346,8 @@ class StoreContract:
             unknown = (topics.EVENTS, 5)
             assert await store.start([CALLS_0, TENANTS_0, unknown]) == {CALLS_0: 2, TENANTS_0: 2, unknown: 3}
         assert {name: len(rows) for name, rows in stored(dialect).items()} == {
-            "calls": 1, "sessions": 2, "session_events": 1, "bins": 1, "freshness": 1,
+            "calls": 1, "sessions": 2, "actions": 0, "custom_variables": 2, "failures": 0, "latencies": 0,
+            "session_events": 1, "bins": 1, "freshness": 1,
         }  # fmt: skip
         assert aside == []
 
@@ -398,7 +435,7 @@ class StoreContract:
             store.add(CALLS_0, [call_record(n, mark=5, offset=n) for n in range(100)])
             failing.staged.clear()
             await write(store, {CALLS_0: 100})
-            assert len(failing.staged) < 80  # two tables a probe; one by one it would take 200
+            assert len(failing.staged) < 120  # three tables a probe; one by one it would take 300
         assert len(stored(dialect)["calls"]) == 98
         assert len(stored(dialect)["sessions"]) == 196
         assert offsets(dialect) == {CALLS_0: 100}
