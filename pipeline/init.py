@@ -9,8 +9,11 @@ from typing import NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
+from pipeline import generations
+from pipeline.generation import FIRST, Generation
+from pipeline.reading import StuckError
 from pipeline.settings import Settings
-from pipeline.topics import AGENTS_APP, Topic, all_topics
+from pipeline.topics import Topic, all_topics
 
 
 class InitError(RuntimeError):
@@ -23,12 +26,19 @@ class Outcome(NamedTuple):
 
 
 async def create_topics(settings: Settings, *, wait_s: float = 30) -> Outcome:
-    """Make every topic of pipeline.topics exist with kafka.partitions partitions; several at once do no harm.
+    """Make every topic of pipeline.topics exist with kafka.partitions partitions, those of the current generation among them; several
+    at once do no harm.
 
     Waits up to `wait_s` seconds for the brokers, and for each topic to have leaders. Raises InitError.
     """
-    topics = all_topics(settings.sinks.max_outage)
     until = time.monotonic() + wait_s
+    await (await _connect(settings.kafka.bootstrap, until)).close()
+    current = await _current(settings.kafka.bootstrap, until)
+    return await create(settings, all_topics(settings.sinks.max_outage, current), until)
+
+
+async def create(settings: Settings, topics: list[Topic], until: float) -> Outcome:
+    """Make these topics exist. `until`: monotonic seconds. Raises InitError."""
     admin = await _connect(settings.kafka.bootstrap, until)
     try:
         before = await partitions(admin, [topic.name for topic in topics])
@@ -37,18 +47,19 @@ async def create_topics(settings: Settings, *, wait_s: float = 30) -> Outcome:
         await _coordinated(admin, until)
     finally:
         await admin.close()
-    if faults := partition_faults(after, settings.kafka.partitions):
+    if faults := partition_faults(after, topics, settings.kafka.partitions):
         raise InitError("\n".join(faults))
     return Outcome(created, sorted(before))
 
 
-def partition_faults(found: dict[str, int], wanted: int) -> list[str]:
-    """One line for each topic whose number of partitions is not the setting's."""
+def partition_faults(found: dict[str, int], topics: list[Topic], wanted: int) -> list[str]:
+    """One line for each topic whose number of partitions is not the setting's, those aside that have a number of their own."""
+    free = {topic.name for topic in topics if topic.partitions is not None}
     return [
         f"topic {name} has {count} partitions, kafka.partitions is {wanted}: set RS_KAFKA__PARTITIONS={count}, or begin a new log "
         "(rs up --data DIR, rs up --fresh); keys would move to other partitions"
         for name, count in sorted(found.items())
-        if count != wanted
+        if count != wanted and name not in free
     ]
 
 
@@ -76,12 +87,22 @@ async def _connect(bootstrap: str, until: float) -> AIOKafkaAdminClient:
             return admin
 
 
+async def _current(bootstrap: str, until: float) -> Generation:
+    while True:
+        try:
+            return (await generations.read(bootstrap)).live
+        except (KafkaError, StuckError) as exc:
+            if time.monotonic() > until:
+                raise InitError(f"Kafka at {bootstrap} cannot be asked which generation is current ({exc}): look at its log") from None
+            await asyncio.sleep(0.3)
+
+
 async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Settings) -> list[str]:
     if not topics:
         return []
     kafka = settings.kafka
     response = await admin.create_topics(
-        [NewTopic(topic.name, kafka.partitions, kafka.replication, topic_configs=topic.config) for topic in topics]
+        [NewTopic(topic.name, topic.partitions or kafka.partitions, kafka.replication, topic_configs=topic.config) for topic in topics]
     )
     created, faults = [], []
     for name, code, *message in response.topic_errors:
@@ -111,7 +132,7 @@ async def _coordinated(admin: AIOKafkaAdminClient, until: float) -> None:
     """Have the brokers make their topic of group offsets now: on a new log the first workers would complain and wait."""
     while time.monotonic() < until:
         try:
-            await admin.find_coordinator(AGENTS_APP)
+            await admin.find_coordinator(FIRST.agents_app)
         except GroupCoordinatorNotAvailableError:
             await asyncio.sleep(0.1)
         else:

@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from agents.state import Activity, Call, Snapshot, TenantsRow
-from pipeline import reading, topics
+from pipeline import generations, reading, topics
 from pipeline.reading import Progress
 from pipeline.runtime import codec
 
@@ -59,7 +59,8 @@ async def rows(
 
     Raises NoSuchTableError, StuckError, and aiokafka's KafkaError when Kafka can't be reached.
     """
-    partitions = await _partitions(bootstrap, table)
+    changelog = await _changelog(bootstrap, table)
+    partitions = await _partitions(bootstrap, table, changelog)
     if partition is not None:
         if partition not in partitions:
             raise NoSuchTableError(f"table {table} has no partition {partition}: it has {', '.join(map(str, partitions))}")
@@ -68,7 +69,7 @@ async def rows(
         partitions = [topics.partition_of(packed_key(table, key), len(partitions))]
     wanted = _wanted(table, key)
     latest: dict[tuple[int, bytes], Row] = {}
-    async for record in reading.records(bootstrap, topics.changelog(table), partitions, progress=progress):
+    async for record in reading.records(bootstrap, changelog, partitions, progress=progress):
         if wanted(record.key):
             row = row_of(record)
             if (known := latest.get((row.partition, row.key))) is None or _supersedes(row.mark, known.mark):
@@ -78,10 +79,11 @@ async def rows(
 
 async def summary(bootstrap: str, table: str, progress: Progress | None = None) -> Summary:
     """Raises like `rows`."""
-    partitions = await _partitions(bootstrap, table)
+    changelog = await _changelog(bootstrap, table)
+    partitions = await _partitions(bootstrap, table, changelog)
     found = Summary(table, partitions=len(partitions))
     latest: dict[tuple[int, bytes], tuple[int, int | None]] = {}  # mark and bytes; the values themselves might not fit in memory
-    async for record in reading.records(bootstrap, topics.changelog(table), partitions, progress=progress):
+    async for record in reading.records(bootstrap, changelog, partitions, progress=progress):
         found.records += 1
         row = row_of(record)
         if _supersedes(row.mark, latest.get((row.partition, row.key), (0, None))[0]):
@@ -94,8 +96,9 @@ async def summary(bootstrap: str, table: str, progress: Progress | None = None) 
 
 async def existing_tables(bootstrap: str) -> list[str]:
     """The tables whose changelog exists."""
-    present = await reading.partitions_of(bootstrap, map(topics.changelog, TABLES))
-    return [table for table in TABLES if topics.changelog(table) in present]
+    changelog = (await generations.read(bootstrap)).live.changelog
+    present = await reading.partitions_of(bootstrap, map(changelog, TABLES))
+    return [table for table in TABLES if changelog(table) in present]
 
 
 def row_of(record: ConsumerRecord) -> Row:
@@ -127,10 +130,14 @@ def _named(value: object) -> object:
     return value
 
 
-async def _partitions(bootstrap: str, table: str) -> list[int]:
+async def _changelog(bootstrap: str, table: str) -> str:
+    """The topic of the current generation."""
     if table not in TABLES:
         raise NoSuchTableError(f"there is no table {table}: the tables are {', '.join(TABLES)}")
-    changelog = topics.changelog(table)
+    return (await generations.read(bootstrap)).live.changelog(table)
+
+
+async def _partitions(bootstrap: str, table: str, changelog: str) -> list[int]:
     partitions = (await reading.partitions_of(bootstrap, [changelog])).get(changelog)
     if not partitions:
         raise NoSuchTableError(f"table {table} has no changelog topic {changelog} yet: rs init creates it")

@@ -15,7 +15,7 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -68,12 +68,20 @@ class Checkpoint(Section):
     max_events: int = Field(50_000, ge=1, description="events folded at most between two checkpoints")
 
 
+class Tables(Section):
+    store: Literal["memory", "rocksdict"] = Field(
+        "memory", description="where workers keep encoded rows: memory, or rocksdict on disk (slower, for tables larger than memory)"
+    )
+
+
 class Fold(Section):
     lateness: Seconds = Field(48 * 3600.0, description="seconds behind stream time after which an event is late; 0: never")
+    generation: int = Field(0, ge=0, description="0: workers are of the current generation; rs rebuild starts those of the next with this")
 
 
 class Cdr(Section):
-    call_timeout: Seconds = Field(6 * 3600.0, description="seconds after its last event at which a session without end is closed")
+    call_timeout: Seconds = Field(6 * 3600.0, description="seconds after its last event at which a session without end is closed; 0: never")
+    keep_timed_out: Seconds = Field(30 * 86_400.0, description="seconds that a call with a timed-out session waits for a late end")
 
 
 class Sinks(Section):
@@ -93,6 +101,7 @@ class Reports(Section):
 
 class Health(Section):
     host: str = "127.0.0.1"
+    bridge_host: str = Field("", description="where the agents reach the bridge's readiness; empty: health.host")
     bridge_port: Port = 8081
     agents_port: Port = 8082
     sinks_port: Port = 8083
@@ -118,6 +127,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     bridge: Bridge = Bridge()
     checkpoint: Checkpoint = Checkpoint()
+    tables: Tables = Tables()
     fold: Fold = Fold()
     cdr: Cdr = Cdr()
     sinks: Sinks = Sinks()

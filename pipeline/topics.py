@@ -6,29 +6,27 @@ from dataclasses import dataclass, field
 
 from aiokafka.partitioner import murmur2
 
+from pipeline.generation import FIRST, TABLES, Generation
+
 BILLING = "rs.billing"
-EVENTS = "rs.events"
-ACTIVITY = "rs.activity"
 QUARANTINE = "rs.quarantine"
 SINK_QUARANTINE = "rs.sink.quarantine"
+GENERATIONS = "rs.generations"
 
-AGENTS_APP = "rs-agents"
 BRIDGE_APP = "rs-bridge"
-SINKS_APP = "rs-sinks"
+
+# Generation 1's; whoever works on the current one asks pipeline.generations.
+EVENTS = FIRST.events
+ACTIVITY = FIRST.activity
+AGENTS_APP = FIRST.agents_app
+SINKS_APP = FIRST.sinks_app
 
 DAY_MS = 86_400_000
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
-def changelog(table: str) -> str:
-    """The changelog topic of a table of the agents, by Faust's naming."""
-    return f"{AGENTS_APP}-{table}-changelog"
-
-
-CALLS_CHANGELOG = changelog("calls")
-TENANTS_CHANGELOG = changelog("tenants")
-ACTIVITY_CHANGELOG = changelog("activity")
-PARTS_CHANGELOG = changelog("parts")
+CALLS_CHANGELOG = FIRST.changelog("calls")
+TENANTS_CHANGELOG = FIRST.changelog("tenants")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,7 @@ class Topic:
     name: str
     key: str  # what the key is, in words
     config: dict[str, str] = field(default_factory=dict)
+    partitions: int | None = None  # None: as many as kafka.partitions
 
 
 def _kept(days: float) -> dict[str, str]:
@@ -47,17 +46,30 @@ def _compacted(max_outage_s: float) -> dict[str, str]:
     return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(round(max_outage_s * 1000))}
 
 
-def all_topics(max_outage_s: float) -> list[Topic]:
-    """Every topic of the project. `max_outage_s`: the setting sinks.max_outage."""
-    compacted = _compacted(max_outage_s)
+def all_topics(max_outage_s: float, generation: Generation = FIRST) -> list[Topic]:
+    """Every topic of the project with those of a generation. `max_outage_s`: the setting sinks.max_outage."""
     topics = [
         Topic(BILLING, "guid, upper case", {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}),
-        Topic(EVENTS, "guid, upper case", _kept(7)),
-        Topic(ACTIVITY, "dimension, bin, source partition; partitioned by dimension alone", {"cleanup.policy": "compact"}),
         Topic(QUARANTINE, "key of the source record, or none", _kept(30)),
         Topic(SINK_QUARANTINE, "key of the source record", _kept(30)),
-        *(Topic(changelog(table), f"key of table {table}", compacted) for table in ("calls", "activity", "parts", "tenants")),
+        Topic(GENERATIONS, "current, or the number of a generation", {"cleanup.policy": "compact"}, partitions=1),
     ]
+    return _roomy(topics) + topics_of(generation, max_outage_s)
+
+
+def topics_of(generation: Generation, max_outage_s: float) -> list[Topic]:
+    """The topics that belong to a generation alone."""
+    compacted = _compacted(max_outage_s)
+    return _roomy(
+        [
+            Topic(generation.events, "guid, upper case", _kept(7)),
+            Topic(generation.activity, "dimension, bin, source partition; partitioned by dimension alone", {"cleanup.policy": "compact"}),
+            *(Topic(generation.changelog(table), f"key of table {table}", dict(compacted)) for table in TABLES),
+        ]
+    )
+
+
+def _roomy(topics: list[Topic]) -> list[Topic]:
     for topic in topics:
         topic.config["max.message.bytes"] = str(MAX_RECORD_BYTES)
     return topics

@@ -9,10 +9,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from pipeline import init
+from pipeline import generations, init
 from pipeline.doctor.finding import Finding
+from pipeline.generation import Generation
 from pipeline.settings import Settings
-from pipeline.topics import AGENTS_APP, BILLING, SINKS_APP, all_topics
+from pipeline.topics import BILLING, all_topics
 
 ANSWER_S = 8.0
 FAR_BEHIND = 100_000
@@ -27,10 +28,12 @@ async def look(settings: Settings) -> list[Finding]:
             await admin.start()
             cluster = await admin.describe_cluster()
             found = [Finding("Kafka", f"{len(cluster['brokers'])} brokers, cluster {cluster['cluster_id']}, on {bootstrap}")]
-            topics = await _topics(admin, settings)
+            known = await generations.read(bootstrap)
+            topics = await _topics(admin, settings, known.live)
             found.append(topics)
             if not topics.wrong:
-                found += await _groups(admin, bootstrap)
+                found += await _groups(admin, bootstrap, known.live)
+            found.append(_generation(known))
             return found
     except (KafkaError, OSError, TimeoutError) as exc:
         return [Finding("Kafka", f"{bootstrap}: {exc or 'no answer in time'}", "start it (rs up), or name another: RS_KAFKA__BOOTSTRAP")]
@@ -38,20 +41,31 @@ async def look(settings: Settings) -> list[Finding]:
         await admin.close()
 
 
-async def _topics(admin: AIOKafkaAdminClient, settings: Settings) -> Finding:
-    names = [topic.name for topic in all_topics(settings.sinks.max_outage)]
+def _generation(known: generations.Known) -> Finding:
+    begun = [generation for generation in known.all.values() if generation.number > known.current and generation.state != "dropped"]
+    said = f"{known.current} is current"
+    for one in begun:
+        said += f", {one.number} is {one.state}"
+    left = [one for one in known.all.values() if one.number < known.current and one.state != "dropped"]
+    mend = f"topics of generation {', '.join(str(one.number) for one in left)} are still there: the next rs rebuild drops them"
+    return Finding("generation", said, mend if left else "", warning=True)
+
+
+async def _topics(admin: AIOKafkaAdminClient, settings: Settings, current: Generation) -> Finding:
+    wanted = all_topics(settings.sinks.max_outage, current)
+    names = [topic.name for topic in wanted]
     there = await init.partitions(admin, names)
     said = f"{len(there)} of {len(names)}, {settings.kafka.partitions} partitions each"
     if missing := sorted(set(names) - set(there)):
         return Finding("topics", said, f"missing or without leader: {', '.join(missing)}; create them: rs init")
-    return Finding("topics", said, "; ".join(init.partition_faults(there, settings.kafka.partitions)))
+    return Finding("topics", said, "; ".join(init.partition_faults(there, wanted, settings.kafka.partitions)))
 
 
-async def _groups(admin: AIOKafkaAdminClient, bootstrap: str) -> list[Finding]:
+async def _groups(admin: AIOKafkaAdminClient, bootstrap: str, current: Generation) -> list[Finding]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id="rs-doctor")
     await consumer.start()
     try:
-        return [await _group(admin, consumer, AGENTS_APP), await _group(admin, consumer, SINKS_APP), await _clock(consumer)]
+        return [await _group(admin, consumer, current.agents_app), await _group(admin, consumer, current.sinks_app), await _clock(consumer)]
     finally:
         await consumer.stop()
 

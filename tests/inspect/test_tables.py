@@ -14,6 +14,7 @@ from agents.keys import Dimension, activity_key, bin_key, tick_key
 from agents.state import Activity, Bin, Call, Figures, Message, Session, Spread, Tick
 from pipeline import inspect, settings, topics
 from pipeline.cli import build
+from pipeline.generation import FIRST
 from pipeline.messages.types import CallStart
 from pipeline.runtime import codec
 
@@ -45,7 +46,7 @@ async def fill(kafka: str) -> None:
     await admin.start()
     try:
         present = await admin.list_topics()
-        mine = [topics.changelog(table) for table in inspect.TABLES]
+        mine = [FIRST.changelog(table) for table in inspect.TABLES]
         await admin.delete_topics([topic for topic in mine if topic in present])
         await admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in mine])
     finally:
@@ -56,7 +57,7 @@ async def fill(kafka: str) -> None:
 
         async def put(table: str, partition: int, key: bytes, value: bytes | None, mark: int = 0) -> None:
             headers = codec.tombstone(mark) if value is None else []
-            await producer.send_and_wait(topics.changelog(table), value, key, partition, headers=headers)
+            await producer.send_and_wait(FIRST.changelog(table), value, key, partition, headers=headers)
 
         await put("calls", HOME, GUID.encode(), encoded(3, a_call("1")))
         await put("calls", HOME, GUID.encode(), encoded(9, a_call("99")))

@@ -52,8 +52,9 @@ async def test_topics_and_groups(own_kafka: str) -> None:  # noqa: F811
     await create_topics(current)
     said = {finding.part: finding for finding in await kafka.look(current)}
     assert said["Kafka"].said.startswith("1 brokers")
-    assert said["topics"].said == "9 of 9, 3 partitions each"
+    assert said["topics"].said == "10 of 10, 3 partitions each"
     assert said["group rs-agents"].said == "nothing committed yet"
+    assert said["generation"].said == "1 is current"
     assert not any(finding.wrong for finding in said.values())
     other = {finding.part: finding for finding in await kafka.look(settings.read(kafka={"bootstrap": own_kafka, "partitions": 5}))}
     assert "RS_KAFKA__PARTITIONS=3" in other["topics"].mend

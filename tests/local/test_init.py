@@ -55,7 +55,7 @@ async def test_another_number_of_partitions_is_refused_with_both_ways_out(own_ka
 
 
 async def test_more_replicas_than_brokers_are_said_by_topic(own_kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(init, "all_topics", lambda _: [Topic("rs.more", "none")])
+    monkeypatch.setattr(init, "all_topics", lambda *_: [Topic("rs.more", "none")])
     current = settings.read(kafka={"bootstrap": own_kafka, "replication": 3})
     with pytest.raises(InitError, match=r"topic rs\.more cannot be created: InvalidReplicationFactorError"):
         await create_topics(current)
