@@ -7,6 +7,7 @@ shared by all. Pure: `pipeline.generations` says which one is current.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct, field
@@ -79,6 +80,7 @@ class Generation(Struct, frozen=True):
 FIRST = Generation()
 
 
+@lru_cache(maxsize=256)
 def plain(topic: str) -> str:
     """The name of a topic as generation 1 has it: what kind of records it holds, whoever wrote them."""
     if (found := _NUMBERED.fullmatch(topic)) is None:

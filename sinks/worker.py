@@ -15,12 +15,12 @@ from typing import Any
 
 from faust.types import TP
 
-from pipeline import logs, topics
+from pipeline import generations, logs, topics
 from pipeline.app import make_app
 from pipeline.runtime import Message, Start
 from pipeline.settings import Settings, WrongSettings, load
 from sinks import metrics
-from sinks.sql.binder import SOURCES, Unstorable
+from sinks.sql.binder import Unstorable
 from sinks.sql.buffer import TopicPartition
 from sinks.sql.dialect import Dialect
 from sinks.sql.sqlite import SQLite
@@ -70,12 +70,29 @@ class Log:
         first: Mapping[TopicPartition, int] = await app.consumer.earliest_offsets(*partitions)
         return first
 
+    async def other_generation(self, stored: int) -> str:
+        """A swap that was interrupted between the store and the topic is completed here (docs/adr/0007)."""
+        known = await generations.read(settings.kafka.bootstrap)
+        found = known.all.get(stored)
+        if found is not None and found.state == "swapping" and stored > known.current:
+            await generations.make_current(settings.kafka.bootstrap, found)
+            return f"the store has generation {stored}: the swap that rs rebuild had begun is completed, the next start works on it"
+        if stored == known.current:
+            return f"generation {stored} has become current: the next start works on it"
+        return (
+            f"the store holds generation {stored}, and {topics.GENERATIONS} names {known.current}: bring back the store that belongs to "
+            "this log, or make a new generation with rs rebuild"
+        )
+
 
 settings = load()
 logs.setup(STAGE)
-store = SQLStore(dialect_of(settings), put_aside, Log())
-app = make_app(topics.SINKS_APP, health_port=settings.health.sinks_port)
-source = app.topic(*SOURCES, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=settings.kafka.partitions)
+generation, known = generations.of_worker(settings)
+live = dialect_of(settings)
+store = SQLStore(live.shadow(generation.number) if generation.number > known.current else live, put_aside, Log(), generation.number)
+app = make_app(generation.sinks_app, health_port=settings.health.sinks_port)
+generations.stop_when_replaced(app, generation, settings)
+source = app.topic(*generation.stored, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=settings.kafka.partitions)
 checkpoint = app.checkpoint(source, [store], interval=settings.sinks.interval, max_events=settings.sinks.max_rows)
 app.check_assigned(checkpoint)
 app.checks["database"] = lambda: store.trouble

@@ -13,6 +13,7 @@ from agents.keys import Dimension, is_tick, split_bin
 from agents.session import SessionRecord
 from agents.state import Bin, Call, Session, Spread, TenantsRow, Tick
 from pipeline import topics
+from pipeline.generation import plain
 from pipeline.messages.types import CallEvent, CallResult, Failure, LogEvent
 from sinks.sql.buffer import MARK_BYTES, Entry, Record, number
 from sinks.sql.errors import Poison
@@ -55,7 +56,7 @@ def bind(entry: Entry, generation: int) -> Bound | Unstorable:
     if entry.fault is not None:
         return Unstorable(entry, entry.fault)
     try:
-        rows = _BINDERS[entry.topic](entry, generation)
+        rows = _BINDERS[plain(entry.topic)](entry, generation)
         for table, row in rows:
             table.check(row)
     except Poison as fault:
@@ -313,4 +314,3 @@ _BINDERS: Mapping[str, Callable[[Entry, int], tuple[tuple[Table, Row], ...]]] = 
     topics.TENANTS_CHANGELOG: _tenants_rows,
     topics.EVENTS: _event_rows,
 }
-SOURCES = tuple(_BINDERS)

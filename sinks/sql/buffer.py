@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pipeline import topics
+from pipeline.generation import plain
 from sinks.sql.errors import Poison
 
 TopicPartition = tuple[str, int]
@@ -79,7 +80,7 @@ class Buffer:
         """Take consecutive records of one partition."""
         topic, partition = tp
         kept = self._kept.setdefault(tp, {})
-        read = _read_event if topic == topics.EVENTS else _read_changelog
+        read = _read_event if plain(topic) == topics.EVENTS else _read_changelog
         for record in records:
             if record.value is None:
                 continue

@@ -21,6 +21,7 @@ class Cursor(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> object: ...
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> object: ...
     def fetchall(self) -> list[Any]: ...
+    def fetchmany(self, size: int, /) -> list[Any]: ...
 
 
 class Connection(Protocol):
@@ -87,6 +88,29 @@ class Dialect(Protocol):
 
     def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:
         """Raise the stored offsets to these."""
+        ...
+
+    def read_generation(self, cursor: Cursor) -> int:
+        """The generation of the store, which stays so until the transaction ends."""
+        ...
+
+    # -- the shadow of a generation that is being built: the same schema, filled by the same writer, beside the live tables
+
+    def shadow(self, generation: int) -> Dialect:
+        """The shadow as a store of its own: own rows, offsets and meta. Nothing is made by asking."""
+        ...
+
+    def shadows(self) -> set[int]:
+        """The generations whose shadow is there."""
+        ...
+
+    def drop_shadow(self, generation: int) -> None:
+        """Remove it with all it holds; also harmless when there is none."""
+        ...
+
+    def join_shadow(self, cursor: Cursor, generation: int) -> str:
+        """Make the shadow readable on a connection to the live tables, outside a transaction; gives what stands before the names of its
+        tables and views."""
         ...
 
     def meaning(self, error: Exception) -> Transient | Poison | Fatal | None:

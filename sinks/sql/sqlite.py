@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ TYPES = {
     Kind.MILLIS: "INTEGER",
     Kind.REAL: "REAL",
     Kind.TEXT: "TEXT",
+    Kind.CODE: "TEXT",
     Kind.DECIMAL: "TEXT",
     Kind.JSON: "TEXT",
 }
@@ -125,6 +127,26 @@ class SQLite:
             [(*tp, offset) for tp, offset in positions.items()],
         )
 
+    def read_generation(self, cursor: Cursor) -> int:
+        cursor.execute("SELECT value FROM rs_meta WHERE name = 'generation'")  # `begin` keeps every other writer out
+        return int(cursor.fetchall()[0][0])
+
+    def shadow(self, generation: int) -> SQLite:
+        # A file of its own: a rebuild never makes the live writer wait, and dropping it leaves no holes behind.
+        return SQLite(self.path.with_name(f"{self.path.stem}.g{generation}{self.path.suffix}"))
+
+    def shadows(self) -> set[int]:
+        named = re.compile(rf"{re.escape(self.path.stem)}\.g(\d+){re.escape(self.path.suffix)}")
+        return {int(found[1]) for path in self.path.parent.glob("*") if (found := named.fullmatch(path.name))}
+
+    def drop_shadow(self, generation: int) -> None:
+        for path in files(self.shadow(generation).path):
+            path.unlink(missing_ok=True)
+
+    def join_shadow(self, cursor: Cursor, generation: int) -> str:
+        cursor.execute("ATTACH DATABASE ? AS shadow", (str(self.shadow(generation).path),))
+        return "shadow."
+
     def meaning(self, error: Exception) -> Transient | Poison | Fatal | None:
         if isinstance(error, OverflowError | UnicodeEncodeError):  # what sqlite3 raises while it binds a cell
             return Poison("bad_value", type(error).__name__)
@@ -145,6 +167,11 @@ class SQLite:
         if code == sqlite3.SQLITE_READONLY:
             return Fatal(f"{self.path} may not be written to ({error}): mend its permissions, or choose another with sinks.database")
         return Fatal(f"{self.path}: {error}")
+
+
+def files(database: Path) -> list[Path]:
+    """The files that a database is made of; some are there only while it is open."""
+    return [database.with_name(database.name + tail) for tail in ("", "-wal", "-shm", "-journal")]
 
 
 def _same(names: Sequence[str], left: str, right: str) -> str:

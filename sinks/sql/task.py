@@ -24,13 +24,10 @@ from sinks.sql.buffer import Batch, Buffer, Record, TopicPartition
 from sinks.sql.dialect import Dialect
 from sinks.sql.errors import Fatal, Poison, Transient
 from sinks.sql.migrate import migrate
-from sinks.sql.writer import Writer
+from sinks.sql.writer import GENERATION, LOG_ID, Writer
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
-
-GENERATION = "generation"  # names in rs_meta
-LOG_ID = "billing_topic"
 
 PutAside = Callable[[Sequence[Unstorable]], Awaitable[None]]
 """Makes records durable in the quarantine before it returns."""
@@ -47,6 +44,11 @@ class Source(Protocol):
         """Where each partition begins."""
         ...
 
+    async def other_generation(self, stored: int) -> str:
+        """The store holds the rows of another generation than the worker's: what can be done about it is done, and the line says how it
+        goes on. The worker stops with it."""
+        ...
+
 
 T = TypeVar("T")
 log = structlog.get_logger("sinks")
@@ -58,7 +60,7 @@ class SQLStore:
     `trouble`: why nothing can be written at the moment, in words, else None.
     """
 
-    def __init__(self, dialect: Dialect, put_aside: PutAside, source: Source) -> None:
+    def __init__(self, dialect: Dialect, put_aside: PutAside, source: Source, generation: int = 1) -> None:
         self.trouble: str | None = None
         self._dialect = dialect
         self._put_aside = put_aside
@@ -67,7 +69,8 @@ class SQLStore:
         self._writer = Writer(dialect)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql")  # database calls block
         self._stored: dict[TopicPartition, int] = {}
-        self._generation: int | None = None  # until the store is open
+        self._generation = generation
+        self._is_open = False
 
     def __len__(self) -> int:
         """Records buffered."""
@@ -80,9 +83,10 @@ class SQLStore:
     async def start(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Where to begin reading: the offsets in the store, or the beginning of a partition that the store does not know. Kafka's
         committed offsets do not count: the store may be a new one. The first time, the schema is brought up to date before.
-        Raises Fatal if it can't be, or if the store belongs to another log."""
-        if self._generation is None:
-            self._generation = await self._open()
+        Raises Fatal if it can't be, or if the store belongs to another log or another generation."""
+        if not self._is_open:
+            await self._open()
+            self._is_open = True
         wanted = set(partitions)
         stored = await self._patiently(self._writer.offsets)
         self._stored = {tp: stored[tp] for tp in wanted if tp in stored}
@@ -90,20 +94,21 @@ class SQLStore:
             return {**self._stored, **await self._source.first_offsets(unknown)}
         return dict(self._stored)
 
-    async def _open(self) -> int:
-        """The generation that rows are written in."""
+    async def _open(self) -> None:
         for name in await self._patiently(migrate, self._dialect):
             log.info("schema script applied", script=name)
         meta = await self._patiently(self._writer.meta)
         known, log_id = meta.get(LOG_ID), await self._source.log_id()
         if known is None:
-            await self._patiently(self._writer.add_meta, LOG_ID, log_id)
+            await self._patiently(self._writer.claim, log_id, self._generation)
         elif known != log_id:
             raise Fatal(
                 f"the store was filled from another log (topic {topics.BILLING} had id {known}, now {log_id}): "
                 "start both afresh (rs up --fresh), or take the --data folder or sinks.database that belongs to this log"
             )
-        return int(meta[GENERATION])
+        elif (stored := int(meta[GENERATION])) != self._generation:
+            raise Fatal(await self._source.other_generation(stored))
+        self._writer.generation = self._generation
 
     def add(self, tp: TopicPartition, records: Sequence[Record]) -> None:
         self._buffer.add(tp, records)
@@ -139,7 +144,6 @@ class SQLStore:
         self._stored.update(batch.positions)
 
     def _bind(self, batch: Batch) -> tuple[list[Bound], list[Unstorable]]:
-        assert self._generation is not None, "cut before start"
         bound, unstorable = [], []
         for entry in batch.entries:
             made = bind(entry, self._generation)

@@ -13,13 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sinks.sql.binder import Bound
 from sinks.sql.buffer import TopicPartition
 from sinks.sql.dialect import Connection, Cursor, Dialect
+from sinks.sql.errors import Fatal
 from sinks.sql.rows import TABLES, Row, Table
+
+GENERATION = "generation"  # names in rs_meta
+LOG_ID = "billing_topic"
 
 
 class Writer:
-    """Writes into one database through one connection, made when it is first needed."""
+    """Writes into one database through one connection, made when it is first needed.
+
+    `generation`: once it is set, nothing is written into a store that another generation has taken over.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
+        self.generation: int | None = None
         self._dialect = dialect
         self._connection: Connection | None = None
 
@@ -28,6 +36,7 @@ class Writer:
         `sinks.sql.errors`; then nothing was stored."""
         rows = _by_table(bound)
         with self._transaction() as cursor:
+            self._check_generation(cursor)
             self._write_rows(cursor, rows)
             self._dialect.write_offsets(cursor, positions)
         return {table.name: len(of_table) for table, of_table in rows.items()}
@@ -49,16 +58,21 @@ class Writer:
             cursor.execute("SELECT name, value FROM rs_meta")
             return dict(cursor.fetchall())
 
-    def add_meta(self, name: str, value: str) -> None:
-        """Set a value that is not there yet."""
+    def claim(self, log_id: str, generation: int) -> None:
+        """Say of an empty store which log and which generation of it fills it."""
         with self._transaction() as cursor:
-            cursor.execute("INSERT INTO rs_meta (name, value) VALUES (?, ?)", (name, value))
+            cursor.execute("UPDATE rs_meta SET value = ? WHERE name = ?", (str(generation), GENERATION))
+            cursor.execute("INSERT INTO rs_meta (name, value) VALUES (?, ?)", (LOG_ID, log_id))
 
     def close(self) -> None:
         """Also harmless when nothing is open."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _check_generation(self, cursor: Cursor) -> None:
+        if self.generation is not None and (stored := self._dialect.read_generation(cursor)) != self.generation:
+            raise Fatal(f"the store has become that of generation {stored}, this worker is of {self.generation}: it must start again")
 
     def _write_rows(self, cursor: Cursor, rows: Mapping[Table, Sequence[Row]]) -> None:
         dialect = self._dialect
