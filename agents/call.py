@@ -39,13 +39,20 @@ class CallSummary(Struct, frozen=True, kw_only=True):
     sessions: int
 
 
-def session_of(call: Call, comp_id: int, name: str) -> Session:
-    """The session of that key, made if it is not there. A call has few: looking through them beats an index."""
+def find(call: Call, comp_id: int, name: str) -> Session | None:
+    """The session of that key. A call has few: looking through them beats an index."""
     for session in call.sessions:
         if session.session == name and session.comp_id == comp_id:
             return session
-    session = Session(comp_id=comp_id, session=name)
-    call.sessions.append(session)
+    return None
+
+
+def session_of(call: Call, comp_id: int, name: str) -> Session:
+    """The session of that key, made if it is not there."""
+    session = find(call, comp_id, name)
+    if session is None:
+        session = Session(comp_id=comp_id, session=name)
+        call.sessions.append(session)
     return session
 
 

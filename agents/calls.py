@@ -1,6 +1,7 @@
 """The calls agent: rs.billing folded into the tables `activity` and `calls`.
 
-    rs.billing --chunks--> CallsFold --cut--> rs.activity, rs.events, rs.quarantine | activity changelog | calls changelog | commit
+    rs.billing --chunks--> CallsFold --cut--> rs.activity, rs.events, rs.quarantine, rs.billing (time-outs)
+                                              | activity changelog | calls changelog | commit
 
 The order of the tables below is the order in which they become durable, and it is what makes a crash harmless: a call
 that has an event must never be durable before the activity rows that count it (docs/adr/0002).
@@ -17,14 +18,18 @@ from faust.types import TP
 from prometheus_client import Counter
 
 from agents.bins import base_of
-from agents.calls_fold import ActivityRow, CallsFold, Record, Refused
+from agents.bridge_watch import BridgeWatch
+from agents.calls_fold import TIMEOUT, ActivityRow, CallsFold, Closing, Record, Refused
+from agents.idle import Idle, Silence
 from agents.keys import activity_key, split_activity, tick_key
-from agents.state import Activity, Call, Tick
+from agents.lifetime import Stay
+from agents.state import Activity, Call, CallHead, Tick
 from agents.stream_time import StreamTime
+from agents.terms import terms_of
 from pipeline import quarantine, topics
 from pipeline.app import ReportingApp
 from pipeline.messages import headers
-from pipeline.runtime import Checkpoint, Cut, Outgoing, Start, StateTable, codec
+from pipeline.runtime import Checkpoint, Cut, Outgoing, Start, State, StateTable, codec
 from pipeline.settings import Settings
 
 TICK_S = 1.0  # a partition speaks at least this often: freshness on the pages is no older
@@ -34,8 +39,11 @@ ROWS_DECODED = 4_000  # a partition: the rows of the bins that are open
 CALLS_DECODED = 2_000  # a partition; a call of twelve events takes some 10 KB decoded, a fifth of that encoded
 
 encode = msgspec.msgpack.Encoder().encode
+encode_json = msgspec.json.Encoder().encode
+head_of = msgspec.msgpack.Decoder(CallHead).decode
 
 EVENTS = Counter("rs_billing_events", "Records of rs.billing by what they did", ["outcome"])
+QUARANTINED = Counter("rs_agents_quarantined", "Records of rs.billing set aside", ["reason"])
 
 
 def install(app: ReportingApp, settings: Settings) -> Checkpoint:
@@ -49,15 +57,30 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     checkpoint = app.checkpoint(
         billing, order=[activity, calls], interval=settings.checkpoint.interval, max_events=settings.checkpoint.max_events, beat=TICK_S
     )
-    folds: dict[int, CallsFold] = {}
-    ticks = Ticks(checkpoint, folds, n)
+    folds: dict[int, TableFold] = {}
+    idle, silences = Idle(), dict[int, Silence]()
+    bridge = BridgeWatch(settings.health.bridge_host or settings.health.host, settings.health.bridge_port)
+    ticks = Ticks(n)
+    terms = terms_of(settings)
+    app.task(bridge.run)
 
     @checkpoint.on_assigned
     def begin(starts: Mapping[TP, Start]) -> None:
         folds.clear()
+        idle.clear()
         for tp, start in starts.items():
-            clock = StreamTime.unpack(start.metadata, round(settings.fold.lateness * 1000))
-            folds[tp.partition] = CallsFold(calls.state(tp.partition), activity.state(tp.partition), clock)
+            clock = StreamTime.unpack(start.metadata, terms.lateness)
+            folds[tp.partition] = TableFold(calls.state(tp.partition), activity.state(tp.partition), clock, terms)
+            folds[tp.partition].recovered()
+
+    @checkpoint.before_cut
+    def settle(cut: Cut) -> None:
+        now = monotonic()
+        for tp, position in cut.positions.items():
+            fold = folds[tp.partition]
+            listening = bridge.works and checkpoint.caught_up(tp)
+            silences[tp.partition] = silence = idle.silence(tp.partition, fold.posted, now, listening=listening)
+            fold.settle(position, silence.heard)
 
     @checkpoint.metadata
     def stream_time(tp: TP) -> str:
@@ -66,11 +89,14 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     @checkpoint.outbox
     def outbox(cut: Cut) -> Iterator[Outgoing]:
         for row in cut.rows(activity):
+            if row.value is None:
+                continue  # it lies below the floor: the tenants agent drops its part by the tick
             dimension, _, _ = split_activity(row.packed)
             yield Outgoing(topics.ACTIVITY, topics.partition_of(dimension, n), row.packed, row.value)
-        for tp in cut.positions:
-            yield from _leave(folds[tp.partition], tp.partition, n)
-        yield from ticks.due(cut)
+        for tp, position in cut.positions.items():
+            fold = folds[tp.partition]
+            yield from _leave(fold, tp, n)
+            yield from ticks.due(tp.partition, position, tick_of(fold, silences[tp.partition], caught_up=checkpoint.caught_up(tp)))
 
     @app.agent(billing)  # type: ignore[untyped-decorator]  # Faust ships no types
     async def fold_calls(stream: Any) -> None:
@@ -85,45 +111,70 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     return checkpoint
 
 
+def tick_of(fold: CallsFold, silence: Silence, *, caught_up: bool) -> Tick:
+    stream = fold.time
+    clock = stream.now + silence.at_all if stream.now else 0
+    # An empty backlog counts as now (rule X10).
+    folded_to = round(time() * 1000) - UNSEEN_MS if caught_up else stream.receipt
+    return Tick(stream.now, clock, folded_to, floor=stream.floor)
+
+
+class TableFold(CallsFold):
+    """A fold over tables of the runtime."""
+
+    calls: State[bytes, Call]
+    activity: State[ActivityRow, Activity]
+
+    def recovered(self) -> None:
+        """Begin with what recovery read. Of a call only the head is decoded."""
+        stays = ((key, stay) for key in self.calls.keys_packed() if (stay := self.stay_of(key)) is not None)
+        self.resume(stays, (_unpack_activity(packed) for packed in self.activity.keys_packed()))
+
+    def stay_of(self, key: bytes) -> Stay | None:
+        decoded = self.calls.get(key)
+        if decoded is not None:
+            return decoded
+        found = self.calls.raw_of(key)
+        return head_of(found[1]) if found is not None else None
+
+
 class Ticks:
     """Each source partition's word about itself, to every partition of rs.activity (`agents.state.Tick`)."""
 
-    def __init__(self, checkpoint: Checkpoint, folds: dict[int, CallsFold], partitions: int) -> None:
-        self.checkpoint, self.folds, self.partitions = checkpoint, folds, partitions
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
         self._said: dict[int, tuple[float, int]] = {}  # partition -> when, clock
-        self._moved: dict[int, tuple[int, float]] = {}  # partition -> position, since when it stands there
 
-    def due(self, cut: Cut) -> Iterator[Outgoing]:
+    def due(self, partition: int, position: int, tick: Tick) -> Iterator[Outgoing]:
+        """The tick, to all, if it is time for one."""
         now = monotonic()
-        for tp, position in cut.positions.items():
-            tick = self._tick(tp, position, now)
-            when, clock = self._said.get(tp.partition, (-TICK_S, 0))
-            if now - when < TICK_S and base_of(clock) == base_of(tick.clock):
-                continue
-            self._said[tp.partition] = now, tick.clock
-            value = codec.join(position, encode(tick))
-            for target in range(self.partitions):
-                yield Outgoing(topics.ACTIVITY, target, tick_key(tp.partition), value)
-
-    def _tick(self, tp: TP, position: int, now: float) -> Tick:
-        stream = self.folds[tp.partition].time
-        stood, since = self._moved.get(tp.partition, (-1, now))
-        if stood != position:
-            stood, since = self._moved[tp.partition] = position, now
-        clock = stream.now + round((now - since) * 1000) if stream.now else 0
-        # An empty backlog counts as now (rule X10).
-        folded_to = round(time() * 1000) - UNSEEN_MS if self.checkpoint.caught_up(tp) else stream.receipt
-        return Tick(stream.now, clock, folded_to)
+        when, clock = self._said.get(partition, (-TICK_S, 0))
+        if now - when < TICK_S and base_of(clock) == base_of(tick.clock):
+            return
+        self._said[partition] = now, tick.clock
+        value = codec.join(position, encode(tick))
+        for target in range(self.partitions):
+            yield Outgoing(topics.ACTIVITY, target, tick_key(partition), value)
 
 
-def _leave(fold: CallsFold, partition: int, partitions: int) -> Iterator[Outgoing]:
+def _leave(fold: CallsFold, tp: TP, partitions: int) -> Iterator[Outgoing]:
     """What a fold leaves for other topics than rs.activity."""
     for left in fold.drain():
         if isinstance(left, Refused):
-            yield _quarantined(left, partition, partitions)
+            QUARANTINED.labels(left.reason).inc()
+            yield _quarantined(left, tp.partition, partitions)
+        elif isinstance(left, Closing):
+            yield _closing(left, tp)
         else:
-            where = (("partition", b"%d" % partition), ("offset", b"%d" % left.offset))
+            where = (("partition", b"%d" % tp.partition), ("offset", b"%d" % left.offset))
             yield Outgoing(topics.EVENTS, topics.partition_of(left.key, partitions), left.key, left.value, where)
+
+
+def _closing(closing: Closing, tp: TP) -> Outgoing:
+    """A record of the server's own: it lies in the log, so that a replay closes the session at the same place."""
+    name = f"{closing.guid}/{closing.comp_id}/{closing.session}/{closing.ts}"
+    said = ((headers.ID, name.encode()), (headers.SOURCE, topics.AGENTS_APP.encode()), (headers.TYPE, TIMEOUT.encode()))
+    return Outgoing(tp.topic, tp.partition, closing.guid.encode(), encode_json(closing), said)
 
 
 def _quarantined(refused: Refused, partition: int, partitions: int) -> Outgoing:

@@ -2,7 +2,7 @@
 
     record -> late? -> call (by guid) -> session (by comp_id, session) -> difference of contributions -> activity rows
 
-The rows it changes are written by the checkpoint; what goes to other topics is left in `outgoing` for the checkpoint's outbox.
+The rows it changes are written by the checkpoint; what goes to other topics is left for the checkpoint's outbox (`drain`).
 """
 
 from __future__ import annotations
@@ -12,29 +12,50 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
+from msgspec import Struct
 
-from agents.call import session_of
-from agents.contributions import NOTHING, contribution, difference
-from agents.session import Outcome, add, fold
+from agents.bins import BASE_MS, base_of
+from agents.call import find, session_of
+from agents.contributions import NOTHING, Contribution, contribution, difference
+from agents.lifetime import Stay, Terms, has_left, is_open, judge_stay, last_in_time, timed_out_at
+from agents.roster import Roster
+from agents.session import Outcome, add, fold, reach_of
 from agents.state import Activity, Call, Message, Session
 from agents.stream_time import StreamTime
 from pipeline.messages import headers
 from pipeline.messages.reasons import Reason
-from pipeline.messages.types import BillingEvent, CallEnd, CallEvent, LogEvent
+from pipeline.messages.types import BillingEvent, CallEvent, LogEvent
 
 K = TypeVar("K", contravariant=True)
-V = TypeVar("V", covariant=True)
+V = TypeVar("V")
 
-decode = msgspec.json.Decoder(BillingEvent).decode
+TIMEOUT = "call.timeout"
+MAX_CALL_BYTES = 8 * 1024 * 1024  # rule M15
+MESSAGE_BYTES = 60  # of an event besides its payload, source and message id
+
+
+class Closing(Struct, tag_field="kind", tag=TIMEOUT, frozen=True):
+    """The server's own record of a time-out in rs.billing: session (`comp_id`, `session`) has been silent since `ts` (rule X3)."""
+
+    guid: str
+    comp_id: int
+    session: str
+    ts: int
+
+
+decode = msgspec.json.Decoder(BillingEvent | Closing).decode
 
 ActivityRow = tuple[bytes, int]  # dimension, start of the base bin
 
 
 class Rows(Protocol[K, V]):
-    """What a fold needs of a partition of a table (`pipeline.runtime.State`, or a dict with a `touch` in tests)."""
+    """What a fold needs of a partition of a table (`pipeline.runtime.State`, or a dict with these methods in tests)."""
 
     def __getitem__(self, key: K, /) -> V: ...
+    def __setitem__(self, key: K, value: V, /) -> None: ...
+    def peek(self, key: K, /) -> V | None: ...
     def touch(self, key: K, /) -> object: ...
+    def drop(self, key: K, /) -> object: ...
 
 
 class Record(Protocol):
@@ -61,13 +82,46 @@ class Refused(NamedTuple):
 
 
 class CallsFold:
-    """Folds one partition. `journal`: accepted call.events, `refused`: records for quarantine, both until the next cut takes them."""
+    """Folds one partition. What other topics are to get waits in `journal` (accepted call.events), `refused` (for quarantine) and
+    `closings` (time-outs, for rs.billing itself) until the next cut takes it.
 
-    def __init__(self, calls: Rows[bytes, Call], activity: Rows[ActivityRow, Activity], time: StreamTime) -> None:
+    history_to  records below this offset are folded as a rebuild does: nothing is late, refused or left, and silent sessions are
+                closed by the record that moves the stream time past them, in log order
+    """
+
+    def __init__(
+        self,
+        calls: Rows[bytes, Call],
+        activity: Rows[ActivityRow, Activity],
+        time: StreamTime,
+        terms: Terms | None = None,
+        history_to: int = 0,
+    ) -> None:
         self.calls, self.activity, self.time = calls, activity, time
+        self.terms = terms or Terms(lateness=time.lateness_ms)
+        self.history_to = history_to
+        self.roster = Roster(self.stay_of)
         self.journal: list[Record] = []
         self.refused: list[Refused] = []
+        self.closings: list[Closing] = []
         self.counts: Counter[str] = Counter()
+        self.posted = 0  # records of senders, however they were judged
+        self._left_by = 0  # stream time at the last settle
+        self._touched: set[bytes] = set()
+        self._bins: dict[int, set[bytes]] = {}  # start of base bin -> dimensions that have a row
+        self._in_history = False
+
+    def stay_of(self, key: bytes) -> Stay | None:
+        """What is known of a call without its sessions. A table of encoded calls knows a cheaper way."""
+        return self.calls.peek(key)
+
+    def resume(self, stays: Iterator[tuple[bytes, Stay]], rows: Iterable[ActivityRow]) -> None:
+        """Begin with the tables as recovered."""
+        self.roster.begin(stays)
+        for dimension, start in rows:
+            self._bins.setdefault(start, set()).add(dimension)
+
+    # -- what a record does
 
     def fold(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -75,55 +129,186 @@ class CallsFold:
 
     def _fold(self, record: Record) -> None:
         event = decode(record.value)
-        if self.time.is_late(event.ts):
+        self._in_history = record.offset < self.history_to
+        if isinstance(event, Closing):
+            self._close(record, event)
+            return
+        self.posted += 1
+        if self.time.is_late(event.ts) and not self._in_history:
             self.counts["late"] += 1
             behind_s = (self.time.now - event.ts) // 1000
             self._refuse(record, "late", f"{behind_s} s behind stream time, fold.lateness is {self.time.lateness_ms // 1000} s")
             return
         self.time.advance(event.ts, record.timestamp)
+        if self._in_history:
+            self._close_silent(record)
         call = self.calls[record.key]
         if record.offset < call.mark:
             # In the call already: it became durable before a crash, and its activity rows and outbox before it.
             return
-        session = session_of(call, event.comp_id, event.session)
-        outcome = self._take(session, event, record)
-        self.counts[outcome.value] += 1
+        if call.due and not self._in_history and has_left(call, self.time.now):
+            # It counts as absent: whether it was dropped before this record is a matter of chance.
+            call = self.calls[record.key] = Call(mark=call.mark, due=call.due, floor=call.floor)
+        if self._refuses(record, event, call):
+            return
         self.calls.touch(record.key)
+        self._touched.add(record.key)
+        session = session_of(call, event.comp_id, event.session)
+        message = _message(record, event)
+        outcome = self._take(record, session, event, message)
+        self.counts[outcome.value] += 1
         if outcome is Outcome.CONFLICT:
             self._refuse(record, "conflict", f"another event has the name (comp_id {event.comp_id}, session, seq {event.seq}) already")
-        elif outcome is Outcome.ADDED and isinstance(event, LogEvent):
-            self.journal.append(record)
+        elif outcome is Outcome.ADDED:
+            call.size += _size(record, event, message)
+            if isinstance(event, LogEvent):
+                self.journal.append(record)
+        if self._in_history:
+            self._judge_stay(record.key)
 
-    def _take(self, session: Session, event: BillingEvent, record: Record) -> Outcome:
+    def _refuses(self, record: Record, event: BillingEvent, call: Call) -> bool:
+        """Set an event aside that its call cannot take, or that speaks of bins that are closed and not held open by its call."""
+        if call.size > MAX_CALL_BYTES // 2 and call.size + len(record.value) > MAX_CALL_BYTES:
+            # The rule speaks of the events that would pass the limit: one that is known already is a duplicate as ever.
+            known = find(call, event.comp_id, event.session)
+            if known is None or event.seq not in known.messages:
+                self._refuse(record, "call_too_large", f"the call has {call.size} bytes, at most {MAX_CALL_BYTES} are kept")
+                return True
+        if not self.terms.lateness or self._in_history or not isinstance(event, CallEvent):
+            return False
+        reach = base_of(reach_of(event))
+        if reach >= self.time.floor and reach + BASE_MS > self.time.now - self.terms.lateness:
+            return False
+        held = min((session.reach for session in call.sessions), default=None)
+        if held is not None and base_of(held) <= reach:
+            return False
+        self.counts["late"] += 1
+        self._refuse(
+            record, "late", f"start_ts or end_ts lies more than {self.terms.lateness // 1000} s (fold.lateness) behind stream time"
+        )
+        return True
+
+    def _take(self, record: Record, session: Session, event: BillingEvent, message: Message) -> Outcome:
         """Add the event to its session and hand the difference on to the activity rows."""
-        if event.seq in session.messages or (event.comp == session.comp and not _may_count(session, event)):
-            return add(session, event, _message(record, event))
-        before = contribution(fold(session)) if session.messages else NOTHING
-        outcome = add(session, event, _message(record, event))
-        for dimension, start, change, sign in difference(before, contribution(fold(session))):
+        if event.seq in session.messages:
+            return add(session, event, message)
+        before: Contribution | None = None
+        if event.comp != session.comp or _may_count(session, event):
+            before = contribution(fold(session)) if session.messages else NOTHING
+        outcome = add(session, event, message)
+        closed = timed_out_at(session, self.time.now, self.terms.timeout)
+        if closed != session.timed_out:
+            if before is None:  # the event itself counts nowhere
+                before = contribution(fold(session))
+            self.counts["timed_out" if closed is not None else "reopened"] += 1
+            session.timed_out = closed
+        if before is not None:
+            self._move(record, before, contribution(fold(session)))
+        return outcome
+
+    def _move(self, record: Record, before: Contribution, after: Contribution) -> None:
+        for dimension, start, change, sign in difference(before, after):
             key = dimension, start
             row = self.activity[key]
             if record.offset >= row.mark:  # else counted before a crash: the row is only sent again
                 change(row.figures, sign)
+            if not row.mark:
+                self._bins.setdefault(start, set()).add(dimension)
             self.activity.touch(key)
-        return outcome
 
     def _refuse(self, record: Record, reason: Reason, detail: str) -> None:
-        self.refused.append(Refused(record, reason, detail))
+        if not self._in_history:  # else it was set aside when it came
+            self.refused.append(Refused(record, reason, detail))
 
-    def drain(self) -> Iterator[Record | Refused]:
+    # -- time-outs
+
+    def _close(self, record: Record, closing: Closing) -> None:
+        """A time-out comes back from the log: it counts if the session has not gone on since."""
+        call = self.calls.peek(record.key)
+        if call is None or record.offset < call.mark:
+            return
+        session = find(call, closing.comp_id, closing.session)
+        if session is None or not is_open(session) or last_in_time(session, self.terms.timeout) != closing.ts:
+            self.counts["gone_on"] += 1
+            return
+        self._close_session(record, record.key, session, closing.ts)
+
+    def _close_silent(self, record: Record) -> None:
+        for key in self.roster.silent(self.time.now):
+            call = self.calls[key]
+            if record.offset < call.mark:
+                continue
+            for session in call.sessions:
+                if (last := self._silent_since(session, self.time.now)) is not None:
+                    self._close_session(record, key, session, last)
+            self._judge_stay(key)
+
+    def _close_session(self, record: Record, key: bytes, session: Session, at: int) -> None:
+        before = contribution(fold(session))
+        session.timed_out = at
+        self._move(record, before, contribution(fold(session)))
+        self.counts["timed_out"] += 1
+        self.calls.touch(key)
+        self._touched.add(key)
+
+    def _silent_since(self, session: Session, clock: int) -> int | None:
+        return timed_out_at(session, clock, self.terms.timeout) if is_open(session) else None
+
+    # -- what a checkpoint does
+
+    def settle(self, position: int, idle: int = 0) -> None:
+        """Look after the calls whose time has come. `position`: next offset to fold; `idle`: ms since the last record during which
+        one could have come, for time-outs alone.
+
+        What is dropped was due at the settle before, whose cut is committed: no replay asks for it again.
+        """
+        self.review()
+        if position < self.history_to:
+            return
+        for key in self.roster.silent(self.time.now + idle):
+            call = self.calls[key]
+            for session in call.sessions:
+                if (last := self._silent_since(session, self.time.now + idle)) is not None:
+                    self.closings.append(Closing(key.decode(), session.comp_id, session.session, last))
+        if not self.terms.lateness or not self.time.now:
+            return
+        for key in self.roster.leaving(self._left_by):
+            self.calls.drop(key)
+            self.counts["left"] += 1
+        for start in [start for start in self._bins if start < self.time.floor]:
+            for dimension in self._bins.pop(start):
+                self.activity.drop((dimension, start))
+        self._left_by = self.time.now
+        open_from = base_of(self.time.now - self.terms.lateness)
+        held = self.roster.floor()
+        self.time.floor = max(self.time.floor, open_from if held is None else min(open_from, held))
+
+    def review(self) -> None:
+        """Judge anew how long the calls stay that changed."""
+        for key in self._touched:
+            self._judge_stay(key)
+        self._touched.clear()
+
+    def _judge_stay(self, key: bytes) -> None:
+        call = self.calls[key]
+        before = call.due, call.is_open, call.floor
+        judge_stay(call, self.terms)
+        self.roster.moved(key, before, call)
+
+    def drain(self) -> Iterator[Record | Refused | Closing]:
         """What other topics are to get since the last call."""
-        journal, refused = self.journal, self.refused
-        self.journal, self.refused = [], []
+        journal, refused, closings = self.journal, self.refused, self.closings
+        self.journal, self.refused, self.closings = [], [], []
         yield from journal
         yield from refused
+        yield from closings
 
 
 def _may_count(session: Session, event: BillingEvent) -> bool:
     """Can the event change what its session contributes? Dialog events count at the session's end, so before it they cannot."""
     if isinstance(event, LogEvent):
         return False
-    return isinstance(event, CallEvent) or any(type(known) is CallEnd for known in session.payloads.values())
+    return session.ended or session.timed_out is not None or isinstance(event, CallEvent)
 
 
 def _message(record: Record, event: BillingEvent) -> Message:
@@ -137,3 +322,9 @@ def _message(record: Record, event: BillingEvent) -> Message:
         source=said[headers.SOURCE].decode(),
         message_id=said[headers.ID].decode(),
     )
+
+
+def _size(record: Record, event: BillingEvent, message: Message) -> int:
+    """About the bytes that the event takes in the encoded call, rather more than less."""
+    about = MESSAGE_BYTES + len(message.source) + len(message.message_id)
+    return about if isinstance(event, LogEvent) else about + len(record.value)

@@ -6,6 +6,8 @@ What is in progress at the start of a bin is what was so at the end of the bin b
 begins with: a chain per dimension. It is computed afresh from the earliest touched bin, once a checkpoint, up to the *horizon*: the
 base bin that the clocks of the source partitions have reached. A bin that sessions only pass through has a row as well (rule
 B4). Longer bins are recomputed from their children, never incremented. Pure: the tables are mappings.
+
+Below the *floor*, the earliest bin that any source partition can still change, rows leave the tables once no longer bin asks for them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Iterable
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from agents.bins import BASE, BASE_MS, CHILD, GRANULARITIES, base_of, children, start_of
+from agents.bins import BASE, BASE_MS, CHILD, GRANULARITIES, base_of, children, end_of, start_of
 from agents.figures import is_empty, merge
 from agents.keys import activity_key, bin_key, is_tick, split_activity, split_bin, tick_key
 from agents.state import Activity, Bin, Counts, Figures, Snapshot, TenantsRow, Tick
@@ -27,6 +29,7 @@ class Parts(Protocol):
     def peek(self, key: bytes, /) -> Snapshot | None: ...
     def __setitem__(self, key: bytes, value: Snapshot, /) -> None: ...
     def touch(self, key: bytes, /) -> object: ...
+    def drop(self, key: bytes, /) -> object: ...
     def keys_packed(self) -> Iterable[bytes]: ...
 
 
@@ -36,6 +39,7 @@ class Tenants(Protocol):
     def peek(self, key: bytes, /) -> TenantsRow | None: ...
     def __setitem__(self, key: bytes, value: TenantsRow, /) -> None: ...
     def touch(self, key: bytes, /) -> object: ...
+    def drop(self, key: bytes, /) -> object: ...
     def keys_packed(self) -> Iterable[bytes]: ...
 
 
@@ -59,6 +63,13 @@ class Chain:
         if at == len(self.starts) or self.starts[at] != start:
             self.starts.insert(at, start)
 
+    def forget(self, start: int) -> list[int]:
+        """Gives the source partitions that have a part for it."""
+        at = bisect_left(self.starts, start)
+        if at < len(self.starts) and self.starts[at] == start:
+            del self.starts[at]
+        return self.sources.pop(start, [])
+
     def after(self, start: int) -> int | None:
         """The next known bin."""
         at = bisect_left(self.starts, start + 1)
@@ -71,11 +82,17 @@ class Chains:
     position        up to where records are folded
     replayed_to     position below which records are read a second time after a crash: rows may be durable in part, so that
                     a row found right says nothing about the rows behind it
+    sources         how many source partitions there are; until all of them have spoken, nothing lies below the floor
+    floor           as the ticks written before the last settle say it: all that came before them is durable
     """
 
-    def __init__(self, parts: Parts, tenants: Tenants, zone: ZoneInfo, position: int = 0, replayed_to: int = 0) -> None:
+    def __init__(self, parts: Parts, tenants: Tenants, zone: ZoneInfo, position: int = 0, replayed_to: int = 0, sources: int = 0) -> None:
         self.parts, self.tenants, self.zone = parts, tenants, zone
         self.position, self.replayed_to = position, replayed_to
+        self.sources, self.floor = sources, 0
+        self._floors: dict[int, int] = {}  # source partition -> floor of its tick in `tenants`
+        self._rows: dict[tuple[str, int], set[bytes]] = {}  # granularity, start -> dimensions that have a row or a part
+        self._leave: dict[int, list[tuple[str, int]]] = {}  # floor from which on nobody asks for these
         self.chains: dict[bytes, Chain] = {}
         self.ticks: dict[int, Tick] = {}
         self._touched: dict[bytes, set[int]] = {}
@@ -91,32 +108,37 @@ class Chains:
     def _load(self) -> None:
         """Build the index from recovered tables. The last row up to the horizon tells whether the chain goes on."""
         for key in self.parts.keys_packed():
-            self._index_part(key)
+            if is_tick(key):
+                newest = self.parts.peek(key)
+                assert isinstance(newest, Tick)
+                self.ticks[int(key[2:])] = newest
+            else:
+                self._index(*split_activity(key))
         for key in self.tenants.keys_packed():
             if is_tick(key):
                 # Rows of a cut are durable before its ticks: up to here, and not further, every row is there.
                 tick = self.tenants.peek(key)
                 assert isinstance(tick, Tick)
                 self._horizon = max(self._horizon, base_of(tick.clock))
+                self._floors[int(key[2:])] = tick.floor
                 continue
             dimension, granularity, start = split_bin(key)
             if granularity == BASE:
                 self._chain(dimension).know(start)
+            self._keep_until(dimension, granularity, start)
+        self._raise_floor()
         # A tick may be durable in parts and not in tenants: it goes on with the next cut, read again or not.
         self._ticked.update(self.ticks)
         for dimension, chain in self.chains.items():
             chain.carried = _carries(self._base_row(dimension, min(self._horizon, chain.starts[-1])))
 
-    def _index_part(self, key: bytes) -> None:
-        if is_tick(key):
-            tick = self.parts.peek(key)
-            assert isinstance(tick, Tick)
-            self.ticks[int(key[2:])] = tick
-            return
-        dimension, start, source = split_activity(key)
+    def _index(self, dimension: bytes, start: int, source: int) -> None:
         chain = self._chain(dimension)
-        chain.know(start)
-        sources = chain.sources.setdefault(start, [])
+        sources = chain.sources.get(start)
+        if sources is None:
+            chain.know(start)
+            sources = chain.sources[start] = []
+            self._keep_until(dimension, BASE, start)
         if source not in sources:
             insort(sources, source)
 
@@ -130,25 +152,33 @@ class Chains:
 
     def take(self, key: bytes, snapshot: Snapshot) -> None:
         """A snapshot or tick arrives, `snapshot.mark` set. The highest mark stays; of equal marks the later."""
-        old = self.parts.peek(key)
-        if old is not None and snapshot.mark < old.mark:
-            if self.position < self.replayed_to and not is_tick(key):
-                # What it had begun to change before a crash may be durable in part: the chain is to be looked at all the same.
-                self._touch(key)
+        if isinstance(snapshot, Tick):
+            self._take_tick(key, snapshot)
             return
-        if isinstance(old, Tick) and isinstance(snapshot, Tick):
-            snapshot.clock = max(snapshot.clock, old.clock)  # a new worker does not know how long its partition has been idle
-        self.parts[key] = snapshot
-        self.parts.touch(key)
-        self._index_part(key)
-        if is_tick(key):
-            self._ticked.add(int(key[2:]))
-        else:
-            self._touch(key)
-
-    def _touch(self, key: bytes) -> None:
-        dimension, start, _ = split_activity(key)
+        dimension, start, source = split_activity(key)
+        if start < self.floor:
+            return  # a repetition: whoever sent it has said since that nothing new would come from below
+        old = self.parts.peek(key)
+        if old is None or snapshot.mark >= old.mark:
+            self.parts[key] = snapshot
+            self.parts.touch(key)
+            self._index(dimension, start, source)
+        elif self.position >= self.replayed_to:
+            return
+        # What an old one had begun to change before a crash may be durable in part: the chain is to be looked at all the same.
         self._touched.setdefault(dimension, set()).add(start)
+
+    def _take_tick(self, key: bytes, tick: Tick) -> None:
+        old = self.parts.peek(key)
+        if isinstance(old, Tick):
+            if tick.mark < old.mark:
+                return
+            tick.clock = max(tick.clock, old.clock)  # a new worker does not know how long its partition has been idle
+        self.parts[key] = tick
+        self.parts.touch(key)
+        source = int(key[2:])
+        self.ticks[source] = tick
+        self._ticked.add(source)
 
     # -- what a checkpoint does
 
@@ -171,9 +201,45 @@ class Chains:
         self._touched, self._horizon = {}, horizon
         for source in sorted(self._ticked):
             key, tick = tick_key(source), self.ticks[source]
-            self.tenants[key] = Tick(tick.stream, tick.clock, tick.folded_to)
+            self.tenants[key] = Tick(tick.stream, tick.clock, tick.folded_to, floor=tick.floor)
             self.tenants.touch(key)
+        self._drop_below()
+        for source in self._ticked:
+            self._floors[source] = max(self.ticks[source].floor, self._floors.get(source, 0))
+        self._raise_floor()
         self._ticked.clear()
+
+    # -- what leaves
+
+    def _raise_floor(self) -> None:
+        if self.sources and len(self._floors) >= self.sources:
+            self.floor = max(self.floor, min(self._floors.values()))
+
+    def _keep_until(self, dimension: bytes, granularity: str, start: int) -> None:
+        """A row is there: it stays until the floor has passed all bins that need it. The base bin before the floor stays as well,
+        for what it carries on."""
+        rows = self._rows.get((granularity, start))
+        if rows is None:
+            rows = self._rows[granularity, start] = set()
+            at = max(end_of(parent, start_of(parent, start, self.zone), self.zone) for parent in PARENTS[granularity])
+            self._leave.setdefault(max(at, start + 2 * BASE_MS), []).append((granularity, start))
+        rows.add(dimension)
+
+    def _drop_below(self) -> None:
+        """Drop what was not needed as of the floor of the settle before: that one is durable, so no replay asks for it."""
+        for at in [at for at in self._leave if at <= self.floor]:
+            for granularity, start in self._leave.pop(at):
+                for dimension in self._rows.pop((granularity, start)):
+                    self.tenants.drop(bin_key(dimension, granularity, start))
+                    if granularity == BASE:
+                        self._forget(dimension, start)
+
+    def _forget(self, dimension: bytes, start: int) -> None:
+        chain = self.chains[dimension]
+        for source in chain.forget(start):
+            self.parts.drop(activity_key(dimension, start, source))
+        if not chain.starts:
+            del self.chains[dimension]
 
     def _walk(self, dimension: bytes, touched: set[int], horizon: int, replaying: bool) -> list[int]:
         """Compute the chain from the earliest bin that may differ. Gives the base bins that longer bins must look at again."""
@@ -198,7 +264,7 @@ class Chains:
                 row = before = follow(before, merged, changes, start)
             old = self._base_row(dimension, start)
             carries_as_before = row.in_progress == old.in_progress and row.occupied == old.occupied
-            if self._write(bin_key(dimension, BASE, start), row):
+            if self._write(dimension, BASE, start, row):
                 chain.know(start)
                 reached.append(start)
             elif start in touched or replaying:
@@ -211,12 +277,14 @@ class Chains:
         chain.carried = _carries(before)
         return reached
 
-    def _write(self, key: bytes, row: Bin) -> bool:
+    def _write(self, dimension: bytes, granularity: str, start: int, row: Bin) -> bool:
         """Write the row if it differs from what is there."""
+        key = bin_key(dimension, granularity, start)
         old = self.tenants.peek(key)
         if old is None:
             if is_empty(row.figures) and not (row.in_progress or row.occupied or row.peak):
                 return False
+            self._keep_until(dimension, granularity, start)
         elif isinstance(old, Bin):
             row.mark = old.mark
             if row == old:
@@ -255,11 +323,19 @@ class Chains:
                     highest = row
             if child <= horizon:
                 in_progress = row.in_progress if isinstance(row, Bin) else {}
-        key = bin_key(dimension, granularity, start)
-        self._write(key, Bin(merge(rows), in_progress, peak=highest.peak, peak_at=highest.peak_at, peak_by=highest.peak_by))
+        self._write(
+            dimension,
+            granularity,
+            start,
+            Bin(merge(rows), in_progress, peak=highest.peak, peak_at=highest.peak_at, peak_by=highest.peak_by),
+        )
 
 
 NO_ROW = Bin()
+# The bins that ask for a row of a granularity; the row itself, where none does.
+PARENTS = {
+    granularity: tuple(parent for parent, child in CHILD.items() if child == granularity) or (granularity,) for granularity in GRANULARITIES
+}
 
 
 def follow(before: Bin, figures: Figures, changes: dict[int, Counts], start: int) -> Bin:

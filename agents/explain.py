@@ -17,8 +17,9 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
 from agents.call import CallSummary, records_of, summary
-from agents.calls_fold import ActivityRow, CallsFold, Record
+from agents.calls_fold import TIMEOUT, ActivityRow, CallsFold, Record
 from agents.contributions import NOTHING, Contribution, Count, Observed, Part, contribution
+from agents.lifetime import Terms
 from agents.session import SessionRecord, fold
 from agents.state import Activity, Call, Session
 from agents.stream_time import StreamTime
@@ -27,6 +28,7 @@ from pipeline.messages import headers
 K = TypeVar("K")
 V = TypeVar("V")
 
+OUTCOMES = ("added", "duplicate", "conflict", "timed_out", "gone_on")  # an event may time its session out, and is added all the same
 NAMES = frozenset({"comp_id", "session"})  # of a SessionRecord: they say which session it is, and never change
 # What a session without any event is taken to be: the fields that have another value are those its first event gave it.
 UNBORN = {"ended": False, "clock_skew": False} | {
@@ -47,8 +49,14 @@ class Table(dict[K, V]):
         value = self[key] = self._make()
         return value
 
+    def peek(self, key: K) -> V | None:
+        return self.get(key)
+
     def touch(self, key: K) -> None:
         """Nothing is written, so nothing is to be remembered."""
+
+    def drop(self, key: K) -> None:
+        """A call that is told about stays."""
 
 
 class Changed(Struct, frozen=True):
@@ -79,10 +87,11 @@ class Counted(Struct, frozen=True, kw_only=True):
 class Step(Struct, frozen=True, kw_only=True):
     """One record of the call, and what it did. Times are ms UTC.
 
-    outcome     added, duplicate, or the reason for which it was set aside (conflict, late); "ignored" if the fold passed it over
+    outcome     added, duplicate, or the reason for which it was set aside (conflict, late, call_too_large); of a time-out: timed_out,
+                or gone_on if the session had gone on; "ignored" if the fold passed it over
     detail      why it was set aside
     first       offset of the event that has its name already, of a duplicate or conflict
-    seq         None: a record of the server's own
+    seq         None: a record of the server's own, the time-out of a session
     """
 
     offset: int
@@ -115,13 +124,14 @@ class SessionNow(Struct, frozen=True, kw_only=True):
 class _Named(Struct):
     kind: str
     ts: int
-    comp: str
     comp_id: int
     session: str
+    comp: str = ""  # a time-out names none
     seq: int | None = None
 
 
 class _Timed(Struct):
+    kind: str
     ts: int
 
 
@@ -132,16 +142,18 @@ _timed = msgspec.json.Decoder(_Timed).decode
 class Explainer:
     """Takes the records of one partition of rs.billing, from its beginning and in order."""
 
-    def __init__(self, guid: bytes, lateness_ms: int) -> None:
+    def __init__(self, guid: bytes, terms: Terms) -> None:
         self.guid = guid
         self._calls: Table[bytes, Call] = Table(Call)
         activity: Table[ActivityRow, Activity] = Table(Activity)
-        self._fold = CallsFold(self._calls, activity, StreamTime(lateness_ms))
+        self._fold = CallsFold(self._calls, activity, StreamTime(terms.lateness), terms)
 
     def take(self, record: Record) -> Step | None:
         """The step, if the record is of the call. Raises msgspec.MsgspecError for a value that is no billing message."""
         if record.key != self.guid:
-            self._fold.time.advance(_timed(record.value).ts, record.timestamp)
+            other = _timed(record.value)
+            if other.kind != TIMEOUT:
+                self._fold.time.advance(other.ts, record.timestamp)
             return None
         named = _named(record.value)
         session = self._session(named)
@@ -149,11 +161,12 @@ class Explainer:
         before = None if session is None else fold(session)
         self._fold.counts.clear()
         self._fold.fold([record])
+        self._fold.review()
         refused, self._fold.refused, self._fold.journal = self._fold.refused, [], []
         session = self._session(named)
         after = None if session is None else fold(session)
         said = {name: value.decode() for name, value in record.headers if name in (headers.SOURCE, headers.ID)}
-        outcome = str(refused[0].reason) if refused else next(iter(self._fold.counts), "ignored")
+        outcome = str(refused[0].reason) if refused else next((o for o in OUTCOMES if self._fold.counts[o]), "ignored")
         return Step(
             offset=record.offset,
             receipt=record.timestamp,

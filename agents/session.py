@@ -83,6 +83,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     latencies: tuple[tuple[str, str, int], ...] = ()
 
 
+TIMED_OUT = "TIMED_OUT"
 CARRIED = tuple(f.name for f in fields(CallEvent) if f.name not in {g.name for g in fields(Event)})
 
 
@@ -95,16 +96,38 @@ def add(session: Session, event: BillingEvent, message: Message) -> Outcome:
             return Outcome.DUPLICATE
         session.conflicts += 1
         return Outcome.CONFLICT
+    ts = event.ts
+    if session.messages:
+        session.earliest, session.latest = min(session.earliest, ts), max(session.latest, ts)
+        session.reach = min(session.reach, reach_of(event))
+    else:
+        session.earliest = session.latest = ts
+        session.reach = reach_of(event)
     session.messages[event.seq] = message
     if not isinstance(event, LogEvent):
         session.payloads[event.seq] = event
     if event.seq > session.comp_seq:
         session.comp, session.comp_seq = event.comp, event.seq
+    if type(event) is CallEnd:
+        session.ended, session.timed_out = True, None
     return Outcome.ADDED
 
 
+def reach_of(event: BillingEvent) -> int:
+    """The least instant that an event speaks of."""
+    reach = event.ts
+    if isinstance(event, CallEvent):
+        if event.start_ts is not None and event.start_ts < reach:
+            reach = event.start_ts
+        if event.end_ts is not None and event.end_ts < reach:
+            reach = event.end_ts
+    return reach
+
+
 def fold(session: Session) -> SessionRecord:
-    """What the events of `session` say together: the highest `seq` wins, field by field (rules F4 to F9, V6)."""
+    """What the events of `session` say together: the highest `seq` wins, field by field (rules F4 to F9, V6).
+
+    A time-out takes the place of the `call.end` that never came; an explicit `end_ts` counts then as well (rule F5)."""
     values: dict[str, object] = {}
     started = finished = None  # ts of the call.start, call.end with the highest seq
     result = None
@@ -133,9 +156,12 @@ def fold(session: Session) -> SessionRecord:
             failures.append(event.cause)
         elif isinstance(event, Latency):
             latencies += [(category, kind, floor(ms * 1000 + 0.5)) for category, kind, ms in event.samples]
-    ended = finished is not None
-    start, end = values.pop("start_ts", started), values.pop("end_ts", finished)
+    timed_out = finished is None and session.timed_out is not None
+    ended = finished is not None or timed_out
+    start, end = values.pop("start_ts", started), values.pop("end_ts", session.timed_out if timed_out else finished)
     state = values.pop("end_state", "UNKNOWN")
+    if timed_out:
+        state = TIMED_OUT  # whatever was sent (rule F8)
     assert start is None or isinstance(start, int)
     assert end is None or isinstance(end, int)
     skewed = ended and start is not None and end is not None and end < start

@@ -7,7 +7,7 @@ can be read.
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from pipeline.messages.types import (
     ActionEnd,
@@ -51,6 +51,10 @@ class Session(Struct, array_like=True):
     messages    every distinct event
     payloads    the events themselves, but for call.event, which goes to rs.events
     comp        component type of the event with seq `comp_seq`, the highest (rule M14)
+    ended       it has a call.end
+    timed_out   its end by a time-out, ms UTC, while that stands (rule X3); only this depends on the clock
+    earliest, latest    least and greatest ts of its events
+    reach       the least instant that any of its events speaks of: ts, start_ts or end_ts
     """
 
     comp_id: int
@@ -61,13 +65,36 @@ class Session(Struct, array_like=True):
     conflicts: int = 0
     comp: str = ""
     comp_seq: int = -1
+    ended: bool = False
+    timed_out: int | None = None
+    earliest: int = 0
+    latest: int = 0
+    reach: int = 0
 
 
 class Call(Struct, array_like=True):
-    """All sessions of one guid. Key of the table: the guid, upper case, ASCII."""
+    """All sessions of one guid. Key of the table: the guid, upper case, ASCII.
+
+    due, is_open, floor     see `agents.lifetime.Stay`
+    size                    about the bytes of the encoded call (rule M15)
+    """
 
     sessions: list[Session] = field(default_factory=list)
     mark: int = 0
+    due: int = 0
+    is_open: bool = False
+    floor: int = 0
+    size: int = 0
+
+
+class CallHead(Struct, array_like=True):
+    """A `Call` of which nobody looks at the sessions: they stay encoded."""
+
+    sessions: Raw
+    mark: int
+    due: int
+    is_open: bool
+    floor: int
 
 
 class Spread(Struct, array_like=True):
@@ -138,12 +165,14 @@ class Tick(Struct, array_like=True, tag=2):
     stream      greatest min(ts, receipt) folded, ms; 0: nothing yet
     clock       stream plus the time since the last record: how far bins that sessions merely pass through have come
     folded_to   receipt time up to which every stored message of the partition has been folded (rule X10)
+    floor       start of the earliest base bin that the partition may still change; 0: any
     """
 
     stream: int = 0
     clock: int = 0
     folded_to: int = 0
     mark: int = 0
+    floor: int = 0
 
 
 class Bin(Struct, array_like=True, tag=3):

@@ -43,7 +43,7 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
         chains.clear()
         for tp, start in starts.items():
             rows = tenants.state(tp.partition)
-            chains[tp.partition] = Chains(parts.state(tp.partition), rows, zone, start.offset, _highest_mark(rows))
+            chains[tp.partition] = Chains(parts.state(tp.partition), rows, zone, start.offset, _highest_mark(rows), n)
 
     @checkpoint.before_cut
     def settle(cut: Cut) -> None:

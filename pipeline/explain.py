@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from agents.call import CallSummary
 from agents.explain import Explainer, SessionNow, Step
+from agents.lifetime import Terms
 from pipeline import reading, topics
 from pipeline.messages.types import Guid
 from pipeline.reading import Progress
@@ -39,8 +40,8 @@ def stored_guid(typed: str) -> str:
         ) from None
 
 
-async def explain(bootstrap: str, typed: str, lateness_ms: int, progress: Progress | None = None) -> Explanation:
-    """The steps of a call. `typed`: its guid in any case, with or without its tail; `lateness_ms`: 0: no event is late.
+async def explain(bootstrap: str, typed: str, terms: Terms, progress: Progress | None = None) -> Explanation:
+    """The steps of a call. `typed`: its guid in any case, with or without its tail; `terms`: what is late, and when a session is timed out.
 
     Raises UnexplainedError, StuckError, and aiokafka's KafkaError when Kafka can't be reached.
     """
@@ -49,7 +50,7 @@ async def explain(bootstrap: str, typed: str, lateness_ms: int, progress: Progre
     if not partitions:
         raise UnexplainedError(f"Kafka at {bootstrap} has no topic {topics.BILLING} yet: rs init creates it")
     partition = topics.partition_of(guid.encode(), len(partitions))
-    explainer = Explainer(guid.encode(), lateness_ms)
+    explainer = Explainer(guid.encode(), terms)
     steps: list[Step] = []
     first = last = None
     async for record in reading.records(bootstrap, topics.BILLING, [partition], progress=progress):

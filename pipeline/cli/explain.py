@@ -16,6 +16,7 @@ from rich.text import Text
 
 from agents.call import CallSummary
 from agents.explain import Changed, Counted, SessionNow, Step
+from agents.terms import terms_of
 from agents.var import NO_ACTIONS, Actions
 from pipeline import settings, topics
 from pipeline.cli.posting import fail, progress
@@ -66,7 +67,7 @@ def _read(guid: str) -> Explanation:
             def advance(done: int, total: int) -> None:
                 bar.update(task, completed=done, total=total, visible=total >= LONG)
 
-            return asyncio.run(explained(bootstrap, guid, round(known.fold.lateness * 1000), advance))
+            return asyncio.run(explained(bootstrap, guid, terms_of(known), advance))
     except (UnexplainedError, StuckError) as exc:
         fail(str(exc))
     except (KafkaError, OSError) as exc:

@@ -35,6 +35,14 @@ class Table(dict[Any, Any]):
     def peek(self, key: Any) -> Any:
         return self.get(key)
 
+    def drop(self, key: Any) -> None:
+        if self.pop(key, None) is not None:
+            self.touched[key] = None
+
+    def drop(self, key: Any) -> None:
+        self.pop(key, None)
+        self.touched.pop(key, None)
+
     def keys_packed(self) -> Iterable[bytes]:
         return list(self)
 
@@ -55,6 +63,12 @@ def record(offset: int, event: dict[str, Any], receipt: int | None = None) -> Re
         ("rs_digest", digest), ("ce_id", b"ID:%d" % offset), ("ce_source", b"rs.billing"), ("ce_type", event["kind"].encode())
     ]  # fmt: skip
     return Record(offset, event["ts"] if receipt is None else receipt, event["guid"].encode(), value, headers)
+
+
+def closing(offset: int, guid: str, comp_id: int, session: str, ts: int, receipt: int) -> Record:
+    """The server's own record of a time-out."""
+    value = orjson.dumps({"kind": "call.timeout", "guid": guid, "comp_id": comp_id, "session": session, "ts": ts})
+    return Record(offset, receipt, guid.encode(), value, [("rs_digest", bytes(4)), ("ce_type", b"call.timeout")])
 
 
 def event(

@@ -12,6 +12,7 @@ import pytest
 from agents.calls_fold import CallsFold
 from agents.explain import Changed, Counted, Explainer, Step
 from agents.figures import EDGES, count, observe, shift
+from agents.lifetime import Terms
 from agents.state import Activity, Call, Figures
 from agents.stream_time import StreamTime
 from tests.agents.world import MINUTE, T0, Record, Table, activity_rows, event, random_events, record
@@ -23,7 +24,7 @@ END = event("call.end", T0 + 6 * MINUTE, 1, end_state="USER_END")
 
 
 def explained(*events: dict[str, Any], lateness_ms: int = 0) -> tuple[Explainer, list[Step]]:
-    explainer = Explainer(GUID, lateness_ms)
+    explainer = Explainer(GUID, Terms(lateness=lateness_ms))
     steps = [explainer.take(record(i, e)) for i, e in enumerate(events)]
     return explainer, [step for step in steps if step is not None]
 
@@ -124,11 +125,26 @@ def test_late_is_judged_by_the_other_calls_of_the_partition() -> None:
 
 
 def test_a_clock_that_is_ahead_makes_nothing_late() -> None:
-    explainer = Explainer(GUID, 30 * MINUTE)
+    explainer = Explainer(GUID, Terms(lateness=30 * MINUTE))
     assert explainer.take(record(0, event("call.start", T0 + 60 * MINUTE, 0, call=2), receipt=T0)) is None
     step = explainer.take(record(1, START))
     assert step is not None
     assert step.outcome == "added"
+
+
+def test_a_time_out_and_what_came_after_it() -> None:
+    since = T0 + 1500
+    closing = {"kind": "call.timeout", "guid": GUID.decode(), "comp_id": 201, "session": "s1", "ts": since}
+    late_end = event("call.end", T0 + 7 * 60 * MINUTE, 1, end_state="USER_END")
+    explainer, steps = explained(START, closing, event("call.update", T0 + 6 * 60 * MINUTE + 1500, 2), closing, late_end, closing)
+    assert [step.outcome for step in steps] == ["added", "timed_out", "added", "gone_on", "added", "gone_on"]
+    assert [step.seq for step in steps] == [0, None, 2, None, 1, None]
+    assert fields(steps[1])["end_state"] == (None, "TIMED_OUT")
+    assert fields(steps[1])["end_ts"] == (None, since)
+    assert not steps[2].changed  # it came past the time-out, so it does not open the session again
+    assert fields(steps[4])["end_state"] == ("TIMED_OUT", "USER_END")
+    (session,) = explainer.sessions()
+    assert (session.messages, session.duplicates, session.conflicts) == (3, 0, 0)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -141,7 +157,7 @@ def test_what_is_told_is_what_the_fold_moves(seed: int) -> None:
     calls, activity = Table(Call), Table(Activity)
     records: list[Record] = [record(i, e) for i, e in enumerate(events)]
     CallsFold(calls, activity, StreamTime(0)).fold(records)
-    explainer = Explainer(GUID, 0)
+    explainer = Explainer(GUID, Terms())
     moved = [counted for r in records if (step := explainer.take(r)) for counted in step.moved]
     want = activity_rows(activity)
     assert activity_rows(_rows(moved)) == want
