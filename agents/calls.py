@@ -28,6 +28,7 @@ from agents.stream_time import StreamTime
 from agents.terms import terms_of
 from pipeline import quarantine, topics
 from pipeline.app import ReportingApp
+from pipeline.generation import FIRST, Generation
 from pipeline.messages import headers
 from pipeline.runtime import Checkpoint, Cut, Outgoing, Start, State, StateTable, codec
 from pipeline.settings import Settings
@@ -46,7 +47,7 @@ EVENTS = Counter("rs_billing_events", "Records of rs.billing by what they did", 
 QUARANTINED = Counter("rs_agents_quarantined", "Records of rs.billing set aside", ["reason"])
 
 
-def install(app: ReportingApp, settings: Settings) -> Checkpoint:
+def install(app: ReportingApp, settings: Settings, generation: Generation = FIRST) -> Checkpoint:
     """Declare topic, tables, checkpoint and agent on `app`."""
     n = settings.kafka.partitions
     billing = app.topic(topics.BILLING, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
@@ -60,7 +61,7 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
     folds: dict[int, TableFold] = {}
     idle, silences = Idle(), dict[int, Silence]()
     bridge = BridgeWatch(settings.health.bridge_host or settings.health.host, settings.health.bridge_port)
-    ticks = Ticks(n)
+    ticks = Ticks(generation, n)
     terms = terms_of(settings)
     app.task(bridge.run)
 
@@ -70,8 +71,10 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
         idle.clear()
         for tp, start in starts.items():
             clock = StreamTime.unpack(start.metadata, terms.lateness)
-            folds[tp.partition] = TableFold(calls.state(tp.partition), activity.state(tp.partition), clock, terms)
-            folds[tp.partition].recovered()
+            history_to = generation.history_to(tp.partition)
+            fold = TableFold(calls.state(tp.partition), activity.state(tp.partition), clock, terms, history_to)
+            fold.recovered()
+            folds[tp.partition] = fold
 
     @checkpoint.before_cut
     def settle(cut: Cut) -> None:
@@ -92,10 +95,10 @@ def install(app: ReportingApp, settings: Settings) -> Checkpoint:
             if row.value is None:
                 continue  # it lies below the floor: the tenants agent drops its part by the tick
             dimension, _, _ = split_activity(row.packed)
-            yield Outgoing(topics.ACTIVITY, topics.partition_of(dimension, n), row.packed, row.value)
+            yield Outgoing(generation.activity, topics.partition_of(dimension, n), row.packed, row.value)
         for tp, position in cut.positions.items():
             fold = folds[tp.partition]
-            yield from _leave(fold, tp, n)
+            yield from _leave(fold, tp, generation, n)
             yield from ticks.due(tp.partition, position, tick_of(fold, silences[tp.partition], caught_up=checkpoint.caught_up(tp)))
 
     @app.agent(billing)  # type: ignore[untyped-decorator]  # Faust ships no types
@@ -141,8 +144,8 @@ class TableFold(CallsFold):
 class Ticks:
     """Each source partition's word about itself, to every partition of rs.activity (`agents.state.Tick`)."""
 
-    def __init__(self, partitions: int) -> None:
-        self.partitions = partitions
+    def __init__(self, generation: Generation, partitions: int) -> None:
+        self.topic, self.partitions = generation.activity, partitions
         self._said: dict[int, tuple[float, int]] = {}  # partition -> when, clock
 
     def due(self, partition: int, position: int, tick: Tick) -> Iterator[Outgoing]:
@@ -154,10 +157,10 @@ class Ticks:
         self._said[partition] = now, tick.clock
         value = codec.join(position, encode(tick))
         for target in range(self.partitions):
-            yield Outgoing(topics.ACTIVITY, target, tick_key(partition), value)
+            yield Outgoing(self.topic, target, tick_key(partition), value)
 
 
-def _leave(fold: CallsFold, tp: TP, partitions: int) -> Iterator[Outgoing]:
+def _leave(fold: CallsFold, tp: TP, generation: Generation, partitions: int) -> Iterator[Outgoing]:
     """What a fold leaves for other topics than rs.activity."""
     for left in fold.drain():
         if isinstance(left, Refused):
@@ -167,7 +170,7 @@ def _leave(fold: CallsFold, tp: TP, partitions: int) -> Iterator[Outgoing]:
             yield _closing(left, tp)
         else:
             where = (("partition", b"%d" % tp.partition), ("offset", b"%d" % left.offset))
-            yield Outgoing(topics.EVENTS, topics.partition_of(left.key, partitions), left.key, left.value, where)
+            yield Outgoing(generation.events, topics.partition_of(left.key, partitions), left.key, left.value, where)
 
 
 def _closing(closing: Closing, tp: TP) -> Outgoing:

@@ -14,8 +14,8 @@ from faust.types import TP
 
 from agents.chains import Chains
 from agents.state import Snapshot, TenantsRow
-from pipeline import topics
 from pipeline.app import ReportingApp
+from pipeline.generation import FIRST, Generation
 from pipeline.runtime import Checkpoint, Cut, Start, State, StateTable, codec
 from pipeline.settings import Settings
 
@@ -24,10 +24,10 @@ ROWS_DECODED = 4_000  # a partition; a chain walks from the touched bin on, seld
 decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
-def install(app: ReportingApp, settings: Settings) -> Checkpoint:
+def install(app: ReportingApp, settings: Settings, generation: Generation = FIRST) -> Checkpoint:
     """Declare topic, tables, checkpoint and agent on `app`."""
     n = settings.kafka.partitions
-    activity = app.topic(topics.ACTIVITY, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
+    activity = app.topic(generation.activity, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
     parts: StateTable[bytes, Snapshot] = app.Table(
         "parts", value=Snapshot, partitions=n, stamped=False
     )  # marks are those of the source partitions
