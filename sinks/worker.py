@@ -18,24 +18,15 @@ from faust.types import TP
 from pipeline import generations, logs, topics
 from pipeline.app import make_app
 from pipeline.runtime import Message, Start
-from pipeline.settings import Settings, WrongSettings, load
+from pipeline.settings import load
 from sinks import metrics
+from sinks.databases import dialect_of
 from sinks.sql.binder import Unstorable
 from sinks.sql.buffer import TopicPartition
-from sinks.sql.dialect import Dialect
-from sinks.sql.sqlite import SQLite
 from sinks.sql.task import SQLStore
 from sinks.topic_id import topic_id
 
 STAGE = "sinks"
-
-
-def dialect_of(settings: Settings) -> Dialect:
-    """The database that the setting sinks.database names. Raises WrongSettings."""
-    file = settings.database_file
-    if file is None:
-        raise WrongSettings(f"setting sinks.database is {settings.sinks.database!r}: a database is named sqlite:///FILE")
-    return SQLite(file)
 
 
 def quarantine_message(record: Unstorable) -> Message:

@@ -1,6 +1,6 @@
 """What a database must say of itself to be a store: its SQL text, how rows are staged, what its errors mean.
 
-How to add one: a module like `sqlite.py`, numbered scripts in `schema/NAME/`, one line in `sinks/worker.py`, and a subclass of the
+How to add one: a module like `sqlite.py`, numbered scripts in `schema/NAME/`, one line in `sinks/databases.py`, and a subclass of the
 contract tests in `tests/sinks/contract.py`.
 """
 
