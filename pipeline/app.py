@@ -11,6 +11,7 @@ from pipeline import logs
 from pipeline.health import Check, HealthServer
 from pipeline.runtime import App, Checkpoint
 from pipeline.settings import load
+from pipeline.table_metrics import shown
 
 
 class Worker(faust.Worker):  # type: ignore[misc]  # Faust ships no types
@@ -43,6 +44,7 @@ class ReportingApp(App):
 
     async def on_start(self) -> None:
         await self._health.start()
+        self.add_context(shown(self.tables.values))
         await super().on_start()
 
     async def on_shutdown(self) -> None:
@@ -58,6 +60,7 @@ def make_app(id: str, *, health_port: int, **options: Any) -> ReportingApp:  # n
     settings = {
         "broker": brokers,
         "datadir": datadir,
+        "store": f"{current.tables.store}://",
         "logging_config": logs.logging_config(),
         "autodiscover": False,
         "Worker": Worker,

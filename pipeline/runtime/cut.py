@@ -136,3 +136,4 @@ class Cut:
         last = await asyncio.gather(*(app.producer.send_all(topic, n, repairs.get(n, []) + rows[n][1]) for n in partitions))
         for n, offset in zip(partitions, last, strict=True):
             app.tables.recovery.wrote(TP(topic, n), offset)
+            table.changelog_bytes += sum(len(key or b"") + len(value or b"") for key, value, *_ in repairs.get(n, []) + rows[n][1])

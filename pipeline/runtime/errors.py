@@ -33,3 +33,7 @@ class ForeignChangelog(Fatal):
 
 class WrongDeclaration(Fatal):
     """The app asks for something the runtime cannot keep: partition counts that differ, marks over several topics."""
+
+
+class FolderInUse(Fatal):
+    """Two workers were given one folder for their tables."""

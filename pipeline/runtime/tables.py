@@ -8,7 +8,8 @@ of a key the one with the highest mark wins, and of equal marks the later.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import faust
@@ -18,7 +19,9 @@ from faust.types import TP
 
 from . import codec
 from .chunk import Chunk, Record
+from .errors import WrongDeclaration
 from .producer import Message
+from .rows import MEMORY, ROCKSDICT, MemoryRows, Rows
 
 
 class Marked(Protocol):
@@ -42,13 +45,15 @@ class State(dict[K, V]):
 
     `state[key]` loads the value or makes a fresh one; after changing it, `state.touch(key)`. `state.drop(key)` deletes,
     `state.peek(key)` looks without making. Nothing here awaits, and nothing is sent before the cut.
+    `rows` and `encoded_bytes` say what the last cut left, `len(state)` how many values are decoded.
     """
 
     touch: Callable[[K], None]
 
     def __init__(self, table: StateTable[K, V], partition: int) -> None:
         self.table, self.partition = table, partition
-        self.raw: dict[bytes, bytes] = {}
+        self.raw: MemoryRows | Rows = table.open_rows(partition)
+        self.rows = self._size = 0  # encoded rows, and their bytes with the marks
         self._touched: list[K] = []
         self.touch = self._touched.append  # C speed: a body touches once an event, the cut sorts it out once a key
         self._dropped: dict[bytes, int] = {}  # packed key -> mark the row had
@@ -76,8 +81,15 @@ class State(dict[K, V]):
         value, packed = self.pop(key, None), self.table.pack_key(key, self.partition)
         data = self.raw.pop(packed, None)
         if data is not None:
+            self.rows -= 1
+            self._size -= len(data)
             self._dropped[packed] = max(codec.split(data)[0], 0 if value is None else value.mark)
             self.touch(key)
+
+    @property
+    def encoded_bytes(self) -> int:
+        """Encoded bytes of the rows that stand, without keys and marks."""
+        return self._size - codec.SIZE * self.rows
 
     def raw_of(self, key: K) -> tuple[int, memoryview] | None:
         """Mark and encoded payload of a row as of the last cut or the end of recovery, without decoding or keeping it; None:
@@ -117,8 +129,12 @@ class State(dict[K, V]):
         stamp = position if self.table.stamped else 0
         dropped, beaten = self._dropped, self._beaten
         keys, messages = [], []
-        for key in self.touched():
-            packed, value = pack(key, partition), self.get(key)
+        new = grown = 0
+        touched = self.touched()
+        packed_keys = [pack(key, partition) for key in touched]
+        raw.expect(packed_keys)
+        for key, packed in zip(touched, packed_keys, strict=True):
+            value = self.get(key)
             if value is None and packed not in dropped:
                 value = self.peek(key)  # touched without being looked at: to be sent again
             if value is None:
@@ -129,12 +145,21 @@ class State(dict[K, V]):
             else:
                 mark = max(value.mark, stamp, dropped.pop(packed, 0) if dropped else 0)  # never back: a replay cuts elsewhere
                 value.mark = 0
-                raw[packed] = data = codec.join(mark, encode(value))
+                data = codec.join(mark, encode(value))
                 value.mark = mark
+                if (old := raw.get(packed)) is None:
+                    new += 1
+                    grown += len(data)
+                else:
+                    grown += len(data) - len(old)
+                raw[packed] = data
                 messages.append(Message(packed, data))
             if beaten:
                 beaten.pop(packed, None)
             keys.append(key)
+        raw.flush()
+        self.rows += new
+        self._size += grown
         if len(self) > self.table.cache:
             hot = {key: self[key] for key in keys if key in self}
             self.clear()
@@ -154,9 +179,11 @@ class State(dict[K, V]):
 
     # -- recovery
 
-    def load(self, records: Iterable[Record]) -> None:
+    def load(self, records: Sequence[Record]) -> None:
         """Apply changelog records. Raises ForeignChangelog."""
         raw, buried, beaten, size = self.raw, self._buried, self._beaten, codec.SIZE
+        rows = grown = 0
+        raw.expect(cast(bytes, record.key) for record in records)
         for record in records:
             packed, value = cast(bytes, record.key), record.value
             old = raw.get(packed)
@@ -168,14 +195,25 @@ class State(dict[K, V]):
             if beaten:
                 beaten.pop(packed, None)
             if value is None:
-                raw.pop(packed, None)
+                if old is not None:
+                    del raw[packed]
+                    rows -= 1
+                    grown -= len(old)
                 buried[packed] = mark
             elif len(value) < size:
                 codec.split(value)  # raises
             else:
+                if old is None:
+                    rows += 1
+                    grown += len(value)
+                else:
+                    grown += len(value) - len(old)
                 raw[packed] = value
                 if buried:
                     buried.pop(packed, None)
+        raw.flush()
+        self.rows += rows
+        self._size += grown
 
     def recovered(self) -> None:
         """The changelog has been read to its end."""
@@ -199,8 +237,9 @@ class Store(MemoryStore):  # type: ignore[misc]  # Faust ships no types
 
     def forget(self, partition: int) -> None:
         """Begin again with an empty partition."""
-        if self.states.pop(partition, None) is not None:
+        if (gone := self.states.pop(partition, None)) is not None:
             self.data.maps = [{}, *(state.raw for state in self.states.values())]
+            gone.raw.close()
 
     async def on_rebalance(self, _assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:  # noqa: ARG002
         """Partitions that went, or came anew, start empty: recovery reads them whole."""
@@ -240,6 +279,8 @@ class StateTable(faust.Table, Generic[K, V]):  # type: ignore[misc]  # Faust shi
         super().__init__(app, key_type=bytes, value_type=bytes, **options)
         self.make: Callable[[], V] | None = make or (value if isinstance(value, type) else None)
         self.stamped, self.cache = stamped, cache
+        self.changelog_bytes = 0  # keys and values written, a total for metrics
+        self._wiped = False
         self.pack_key: PackKey = pack_key or (lambda key, _partition: key)
         self.unpack_key: UnpackKey = unpack_key or (lambda packed: packed)
         self.encode: Callable[[V], bytes] = msgspec.msgpack.Encoder().encode
@@ -251,6 +292,26 @@ class StateTable(faust.Table, Generic[K, V]):  # type: ignore[misc]  # Faust shi
 
     def state(self, partition: int) -> State[K, V]:
         return cast("State[K, V]", self.data.state(partition))
+
+    @property
+    def states(self) -> dict[int, State[K, V]]:
+        """The partitions that are here."""
+        return cast("dict[int, State[K, V]]", self.data.states)
+
+    def open_rows(self, partition: int) -> MemoryRows | Rows:
+        """An empty place for the encoded rows of a partition, as the app's `store` says. Raises FolderInUse, WrongDeclaration."""
+        where = self.app.conf.store.scheme
+        if where == MEMORY:
+            return MemoryRows()
+        if where != ROCKSDICT:
+            raise WrongDeclaration(f"store {where}: tables are kept in {MEMORY} or in {ROCKSDICT}")
+        from . import rocks  # the library is loaded where it is used
+
+        folder = Path(self.app.conf.tabledir) / self.name
+        if not self._wiped:
+            rocks.wipe(folder)  # also partitions that others have now
+            self._wiped = True
+        return rocks.RocksRows(folder / str(partition))
 
     def info(self) -> dict[str, Any]:
         raise NotImplementedError("a StateTable is not cloned")

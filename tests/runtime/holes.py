@@ -3,6 +3,8 @@ its source topic, and judges from outside. docs/adr/0003 says which promise each
 
 import time
 
+from rocksdict import Options, Rdict
+
 from pipeline.runtime import codec
 from tests.runtime.world import N, call_of, event, records, stop, until, window_of
 
@@ -221,6 +223,25 @@ def other_partition_count(world, app, topic):
     assert world.start(app, topic).wait(30) not in (0, None)
     assert "make them equal" in world.log(app)
     assert world.commits(app, topic) == {}
+
+
+def leftovers_on_disk(world, app, topic):
+    """A worker with rows on disk is killed, and what it left says what never was, with marks that nothing beats: its successor
+    goes by the changelog alone."""
+    world = world.on_disk()
+    world.make(topic, records(2000))
+    worker = world.start(app, topic, CHUNK="50", SLOW="0.05")
+    assert until(lambda: (world.committed(app, topic)[0] or 0) > 300)
+    worker.kill()
+    worker.wait()
+    left = world.datadir(app) / "v1" / "tables" / "calls" / "0"
+    db = Rdict(str(left), Options(raw_mode=True))
+    for key in (b"c1", b"never"):
+        db[key] = codec.join(10**9, b"\x95\x63\x63\xa0\x00\x00")  # an event number 99 was folded
+    db.close()
+    mend(world, app, topic, end=2000)
+    assert_exact(world, app, 2000)
+    assert (0, b"never") not in world.table(app, "calls", call_of)
 
 
 # -- stopping, slow bodies, rebalances

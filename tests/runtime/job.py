@@ -25,6 +25,7 @@ app = App(
     broker="kafka://" + os.environ.get("BROKER", "127.0.0.1:9092"),
     topic_partitions=N,
     datadir=os.environ.get("DATADIR", "job-data"),
+    store=os.environ.get("ROWS", "memory") + "://",
     broker_session_timeout=float(os.environ.get("SESSION", "6")),
     broker_heartbeat_interval=1.0,
 )

@@ -9,7 +9,31 @@ from tests.runtime import crash, holes
 from tests.runtime.world import World
 
 AT_A_TIME = 4  # a worker burns a CPU second to start and then waits; more at a time would run into time-outs on two cores
-CASES = [crash.random_crashes, crash.random_kills, *holes.CASES]  # the longest first
+
+
+def on_disk(case):
+    """The case with rows in RocksDB: those that crash, rebalance, recover and drop."""
+
+    def case_on_disk(world, app, topic):
+        case(world.on_disk(), app, topic)
+
+    case_on_disk.__name__ = f"{case.__name__}_on_disk"
+    return case_on_disk
+
+
+CASES = [  # the longest first
+    crash.random_crashes,
+    crash.random_kills,
+    on_disk(crash.random_crashes),
+    on_disk(crash.random_kills),
+    *holes.CASES,
+    on_disk(holes.second_table_fails),
+    on_disk(holes.commit_refused),
+    on_disk(holes.term_replays_nothing),
+    on_disk(holes.revoked_while_busy),
+    on_disk(holes.dropped_rows_stay_dropped),
+    on_disk(holes.lower_mark_behind_a_higher),
+]
 
 pytestmark = pytest.mark.slow
 

@@ -3,6 +3,7 @@ from outside: exit codes, commits, changelogs."""
 
 import asyncio
 import contextlib
+import copy
 import os
 import signal
 import sqlite3
@@ -42,9 +43,16 @@ class World:
     def __init__(self, broker: str, home: Path) -> None:
         self.broker, self.home = broker, home
         self.workers: list[subprocess.Popen] = []
+        self.rows = "memory"
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._run(self._open())
+
+    def on_disk(self) -> "World":
+        """The same world, in which workers keep their rows on disk."""
+        there = copy.copy(self)
+        there.rows = "rocksdict"
+        return there
 
     def _run(self, coro):
         return asyncio.run_coroutine_threadsafe(coro, self._loop).result(120)
@@ -181,13 +189,16 @@ class World:
     def start(self, app, topic, module="tests.runtime.job", name="", **env):
         log = (self.home / f"log-{app}{name}").open("ab")
         level = env.get("LOGLEVEL", os.environ.get("LOGLEVEL", "warn"))
-        settings = {"BROKER": self.broker, "TOPIC": topic, "APP": app, "DATADIR": str(self.home / f"data-{app}{name}"), **env}
+        settings = {"BROKER": self.broker, "TOPIC": topic, "APP": app, "DATADIR": str(self.datadir(app, name)), "ROWS": self.rows, **env}
         worker = subprocess.Popen(
             [sys.executable, "-m", "faust", "-A", module, "worker", "--without-web", "-l", level],
             cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **settings},
         )  # fmt: skip
         self.workers.append(worker)
         return worker
+
+    def datadir(self, app, name=""):
+        return self.home / f"data-{app}{name}"
 
     def log(self, app, name=""):
         return (self.home / f"log-{app}{name}").read_text()
