@@ -106,7 +106,7 @@ class CallsFold:
         self.closings: list[Closing] = []
         self.counts: Counter[str] = Counter()
         self.posted = 0  # records of senders, however they were judged
-        self._left_by = 0  # stream time at the last settle
+        self._left_by = 0  # stream time at the last settle; 0: nobody leaves
         self._touched: set[bytes] = set()
         self._bins: dict[int, set[bytes]] = {}  # start of base bin -> dimensions that have a row
         self._in_history = False
@@ -146,7 +146,7 @@ class CallsFold:
         if record.offset < call.mark:
             # In the call already: it became durable before a crash, and its activity rows and outbox before it.
             return
-        if call.due and not self._in_history and has_left(call, self.time.now):
+        if self._has_left(record.key, call):
             # It counts as absent: whether it was dropped before this record is a matter of chance.
             call = self.calls[record.key] = Call(mark=call.mark, due=call.due, floor=call.floor)
         if self._refuses(record, event, call):
@@ -165,6 +165,13 @@ class CallsFold:
                 self.journal.append(record)
         if self._in_history:
             self._judge_stay(record.key)
+
+    def _has_left(self, key: bytes, call: Call) -> bool:
+        lateness = self.terms.lateness
+        if not lateness or self._in_history or not call.sessions or call.sessions[0].latest + lateness >= self.time.now:
+            return False
+        self._judge_stay(key)  # it may have changed since the last settle
+        return has_left(call, self.time.now)
 
     def _refuses(self, record: Record, event: BillingEvent, call: Call) -> bool:
         """Set an event aside that its call cannot take, or that speaks of bins that are closed and not held open by its call."""
@@ -260,8 +267,10 @@ class CallsFold:
         """Look after the calls whose time has come. `position`: next offset to fold; `idle`: ms since the last record during which
         one could have come, for time-outs alone.
 
-        What is dropped was due at the settle before, whose cut is committed: no replay asks for it again.
+        What is dropped was so at the settle before, whose cut is committed, and has not changed since: no replay asks for it again.
         """
+        if self._left_by:
+            self._drop()
         self.review()
         if position < self.history_to:
             return
@@ -270,18 +279,19 @@ class CallsFold:
             for session in call.sessions:
                 if (last := self._silent_since(session, self.time.now + idle)) is not None:
                     self.closings.append(Closing(key.decode(), session.comp_id, session.session, last))
-        if not self.terms.lateness or not self.time.now:
-            return
-        for key in self.roster.leaving(self._left_by):
+        if self.terms.lateness and self.time.now:
+            self._left_by = self.time.now
+            open_from = base_of(self.time.now - self.terms.lateness)
+            held = self.roster.floor()
+            self.time.floor = max(self.time.floor, open_from if held is None else min(open_from, held))
+
+    def _drop(self) -> None:
+        for key in self.roster.leaving(self._left_by, self._touched):
             self.calls.drop(key)
             self.counts["left"] += 1
         for start in [start for start in self._bins if start < self.time.floor]:
             for dimension in self._bins.pop(start):
                 self.activity.drop((dimension, start))
-        self._left_by = self.time.now
-        open_from = base_of(self.time.now - self.terms.lateness)
-        held = self.roster.floor()
-        self.time.floor = max(self.time.floor, open_from if held is None else min(open_from, held))
 
     def review(self) -> None:
         """Judge anew how long the calls stay that changed."""

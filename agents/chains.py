@@ -90,7 +90,8 @@ class Chains:
         self.parts, self.tenants, self.zone = parts, tenants, zone
         self.position, self.replayed_to = position, replayed_to
         self.sources, self.floor = sources, 0
-        self._floors: dict[int, int] = {}  # source partition -> floor of its tick in `tenants`
+        # Source partition -> floor of the ticks that were read up to the position. A tick in `parts` may be ahead of it after a crash.
+        self._floors: dict[int, int] = {}
         self._rows: dict[tuple[str, int], set[bytes]] = {}  # granularity, start -> dimensions that have a row or a part
         self._leave: dict[int, list[tuple[str, int]]] = {}  # floor from which on nobody asks for these
         self.chains: dict[bytes, Chain] = {}
@@ -169,6 +170,8 @@ class Chains:
         self._touched.setdefault(dimension, set()).add(start)
 
     def _take_tick(self, key: bytes, tick: Tick) -> None:
+        source = int(key[2:])
+        self._floors[source] = max(tick.floor, self._floors.get(source, 0))
         old = self.parts.peek(key)
         if isinstance(old, Tick):
             if tick.mark < old.mark:
@@ -176,7 +179,6 @@ class Chains:
             tick.clock = max(tick.clock, old.clock)  # a new worker does not know how long its partition has been idle
         self.parts[key] = tick
         self.parts.touch(key)
-        source = int(key[2:])
         self.ticks[source] = tick
         self._ticked.add(source)
 
@@ -201,11 +203,9 @@ class Chains:
         self._touched, self._horizon = {}, horizon
         for source in sorted(self._ticked):
             key, tick = tick_key(source), self.ticks[source]
-            self.tenants[key] = Tick(tick.stream, tick.clock, tick.folded_to, floor=tick.floor)
+            self.tenants[key] = Tick(tick.stream, tick.clock, tick.folded_to, floor=self._floors.get(source, 0))
             self.tenants.touch(key)
         self._drop_below()
-        for source in self._ticked:
-            self._floors[source] = max(self.ticks[source].floor, self._floors.get(source, 0))
         self._raise_floor()
         self._ticked.clear()
 

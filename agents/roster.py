@@ -76,11 +76,17 @@ class Roster:
                 self._asked.add(key)
                 yield key
 
-    def leaving(self, now: int) -> Iterator[bytes]:
-        """Calls that have left: the caller drops them."""
+    def silent_by(self, clock: int) -> bool:
+        """Is there somebody to ask? The answer may be a false yes."""
+        return (at := self._open.next) is not None and at <= clock
+
+    def leaving(self, now: int, changed: set[bytes]) -> Iterator[bytes]:
+        """Calls that have left: the caller drops them. Those of `changed` stay: they are judged anew."""
         for key in self._take(self._ended, now - 1, opened=False):
             stay = self._stay_of(key)
-            if stay is not None:
+            if key in changed:
+                self._asked.add(key)
+            elif stay is not None:
                 self._count(stay.floor, -1)
                 yield key
 

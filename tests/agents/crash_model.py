@@ -5,6 +5,10 @@
 
 A stage of a checkpoint writes to several topic partitions at once. Inside one partition the broker keeps the order, so what a
 crash leaves of a stage is a prefix of each partition's records.
+
+Half of the worlds have time-outs, late events, calls that leave and bins that are dropped; the others are judged by the oracle. Of the
+first kind the log in its final form, with the time-outs that the agents wrote into it, is folded once more without a crash, in one
+piece and with nothing dropped: what has to come out is that.
 """
 
 from __future__ import annotations
@@ -16,10 +20,13 @@ from copy import deepcopy
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from agents.bins import base_of
-from agents.calls_fold import CallsFold
+from agents.calls_fold import CallsFold, Closing
 from agents.chains import Chains
 from agents.keys import activity_key, tick_key
+from agents.lifetime import HOUR_MS, Terms
 from agents.state import Activity, Bin, Call, Tick
 from agents.stream_time import StreamTime
 from tests.agents import oracle
@@ -27,6 +34,9 @@ from tests.agents.world import MINUTE, T0, Record, Table, random_events, record,
 
 SOURCES, TARGETS = 2, 2
 NOW = T0 + 60 * MINUTE
+UTC = ZoneInfo("UTC")
+MORTAL = Terms(timeout=4 * MINUTE, lateness=6 * MINUTE, keep_timed_out=9 * MINUTE)
+IMMORTAL = Terms(timeout=0)
 Write = Callable[[], None]
 
 
@@ -44,6 +54,8 @@ class World:
         for e in self._sent():
             partition = int(e["guid"][:8], 16) % SOURCES
             self.log[partition].append(record(len(self.log[partition]), e))
+        self.terms = self.rnd.choice([MORTAL, IMMORTAL])
+        self.said = [""] * SOURCES  # metadata of the commit
         self.calls = [Table(Call) for _ in range(SOURCES)]
         self.activity = [Table(Activity) for _ in range(SOURCES)]
         self.committed = [0] * SOURCES
@@ -51,6 +63,7 @@ class World:
         self.parts = [Table(Activity) for _ in range(TARGETS)]
         self.tenants = [Table(Bin) for _ in range(TARGETS)]
         self.committed_activity = [0] * TARGETS
+        self.store: dict[bytes, Any] = {}  # what the sinks keep of the tenants rows: tombstones pass it by
         self.crashes = 25  # then all goes well, so that a run ends
 
     def _sent(self) -> list[dict[str, Any]]:
@@ -73,29 +86,41 @@ class World:
 
     def run_calls(self, p: int) -> None:
         calls, activity = deepcopy(self.calls[p]), deepcopy(self.activity[p])
-        fold, at = CallsFold(calls, activity, StreamTime(0)), self.committed[p]
-        while at < len(self.log[p]):
+        fold, at = CallsFold(calls, activity, StreamTime.unpack(self.said[p], self.terms.lateness), self.terms), self.committed[p]
+        fold.resume(iter(list(calls.items())), list(activity))
+        while True:
             end = min(len(self.log[p]), at + self.rnd.randint(1, 6))
             fold.fold(self.log[p][at:end])
+            idle = HOUR_MS if end == len(self.log[p]) else 0
+            if at == end and not fold.roster.silent_by(fold.time.now + idle):
+                break
             at = end
-            self._cut_calls(p, calls, activity, at)
-        self.stage([[self._send(t, tick_key(p), Tick(NOW, NOW, NOW, mark=at))] for t in range(TARGETS)])
+            fold.settle(at, idle)
+            self._cut_calls(p, fold, at)
+        floor = fold.time.floor
+        self.stage([[self._send(t, tick_key(p), Tick(NOW, NOW, NOW, mark=at, floor=floor))] for t in range(TARGETS)])
 
-    def _cut_calls(self, p: int, calls: Table, activity: Table, at: int) -> None:
-        rows, touched = cut(activity, at), cut(calls, at)
+    def _cut_calls(self, p: int, fold: CallsFold, at: int) -> None:
+        rows, touched = cut(fold.activity, at), cut(fold.calls, at)
+        closings = [closing for closing in fold.drain() if isinstance(closing, Closing)]
         outbox: list[list[Write]] = [[] for _ in range(TARGETS)]
-        clock = max(r.timestamp for r in self.log[p][:at])
+        clock = fold.time.now
         for (dimension, start), row in rows.items():
-            outbox[sum(dimension) % TARGETS].append(self._send(sum(dimension) % TARGETS, activity_key(dimension, start, p), row))
+            if row is not None:
+                outbox[sum(dimension) % TARGETS].append(self._send(sum(dimension) % TARGETS, activity_key(dimension, start, p), row))
         for t in range(TARGETS):
-            outbox[t].append(self._send(t, tick_key(p), Tick(clock, clock, clock, mark=at)))
+            outbox[t].append(self._send(t, tick_key(p), Tick(clock, clock, clock, mark=at, floor=fold.time.floor)))
         stages = {
-            "activity": [*outbox, [put(self.activity[p], k, v) for k, v in rows.items()]],
+            "activity": [*outbox, [self._append(p, c) for c in closings], [put(self.activity[p], k, v) for k, v in rows.items()]],
             "calls": [[put(self.calls[p], k, v) for k, v in touched.items()]],
         }
         for name in self.order:
             self.stage(stages[name])
-        self.committed[p] = at
+        self.committed[p], self.said[p] = at, fold.time.pack()
+
+    def _append(self, p: int, closing: Closing) -> Write:
+        said = msgspec.to_builtins(closing)
+        return lambda: self.log[p].append(record(len(self.log[p]), said, NOW))
 
     def _send(self, t: int, key: bytes, value: Any) -> Write:
         return lambda: self.topic[t].append((key, deepcopy(value)))
@@ -106,17 +131,16 @@ class World:
         parts, tenants = deepcopy(self.parts[t]), deepcopy(self.tenants[t])
         replayed_to = max((row.mark for row in tenants.values()), default=0)
         at = self.committed_activity[t]
-        chains = Chains(parts, tenants, ZoneInfo("UTC"), at, replayed_to)
+        chains = Chains(parts, tenants, UTC, at, replayed_to, SOURCES)
         while at < len(self.topic[t]):
             end = min(len(self.topic[t]), at + self.rnd.randint(1, 8))
             for key, value in self.topic[t][at:end]:
                 chains.take(key, deepcopy(value))
             at = end
             chains.settle(at)
-            changed_parts = {k: deepcopy(parts[k]) for k in parts.touched}  # a part keeps the mark of its source
-            parts.touched.clear()
-            self.stage([[put(self.parts[t], k, v) for k, v in changed_parts.items()]])
-            self.stage([[put(self.tenants[t], k, v) for k, v in cut(tenants, at).items()]])
+            self.stage([[put(self.parts[t], k, v) for k, v in cut(parts, 0).items()]])  # a part keeps the mark of its source
+            rows = cut(tenants, at)
+            self.stage([[put(self.tenants[t], k, v, self.store) for k, v in rows.items()]])
             self.committed_activity[t] = at
 
     def run(self) -> bool:
@@ -137,23 +161,40 @@ class World:
         return True
 
     def _right(self) -> bool:
-        return said(self.tenants) == wanted(oracle.bins(self.events, base_of(NOW)))
+        return said([self.store]) == wanted(oracle.bins(self.events, base_of(NOW))) if self.terms is IMMORTAL else self._as_without_crash()
+
+    def _as_without_crash(self) -> bool:
+        parts, tenants = Table(Activity), Table(Bin)
+        chains = Chains(parts, tenants, UTC)
+        for p in range(SOURCES):
+            calls, activity = Table(Call), Table(Activity)
+            CallsFold(calls, activity, StreamTime(self.terms.lateness), self.terms).fold(self.log[p])
+            for (dimension, start), row in activity.items():
+                chains.take(activity_key(dimension, start, p), row)
+            chains.take(tick_key(p), Tick(NOW, NOW, NOW))
+        chains.settle(1)
+        return said([self.store]) == said([tenants])
 
 
 def cut(table: Table, position: int) -> dict[Any, Any]:
-    """Touched rows as they stand, their mark set: what the runtime does."""
-    rows = {}
+    """Touched rows as they stand, their mark set, dropped ones as None: what the runtime does."""
+    rows: dict[Any, Any] = {}
     for key in table.touched:
-        table[key].mark = max(table[key].mark, position)
-        rows[key] = deepcopy(table[key])
+        if key in table:
+            table[key].mark = max(table[key].mark, position)
+        rows[key] = deepcopy(table.get(key))
     table.touched.clear()
     return rows
 
 
-def put(table: Table, key: Any, value: Any) -> Write:
+def put(table: Table, key: Any, value: Any, store: dict[Any, Any] | None = None) -> Write:
     def write() -> None:
-        if key not in table or table[key].mark <= value.mark:
+        if value is None:
+            table.pop(key, None)
+        elif key not in table or table[key].mark <= value.mark:
             table[key] = deepcopy(value)
+            if store is not None:
+                store[key] = table[key]
 
     return write
 
