@@ -23,6 +23,7 @@ from sinks import metrics
 from sinks.databases import dialect_of
 from sinks.sql.binder import Unstorable
 from sinks.sql.buffer import TopicPartition
+from sinks.sql.errors import Fatal
 from sinks.sql.task import SQLStore
 from sinks.topic_id import topic_id
 
@@ -61,19 +62,18 @@ class Log:
         first: Mapping[TopicPartition, int] = await app.consumer.earliest_offsets(*partitions)
         return first
 
-    async def other_generation(self, stored: int) -> str:
+    async def overtaken(self, stored: int) -> str:
         """A swap that was interrupted between the store and the topic is completed here (docs/adr/0007)."""
         known = await generations.read(settings.kafka.bootstrap)
         found = known.all.get(stored)
         if found is not None and found.state == "swapping" and stored > known.current:
             await generations.make_current(settings.kafka.bootstrap, found)
-            return f"the store has generation {stored}: the swap that rs rebuild had begun is completed, the next start works on it"
-        if stored == known.current:
-            return f"generation {stored} has become current: the next start works on it"
-        return (
-            f"the store holds generation {stored}, and {topics.GENERATIONS} names {known.current}: bring back the store that belongs to "
-            "this log, or make a new generation with rs rebuild"
-        )
+        elif stored != known.current:
+            raise Fatal(
+                f"the store holds generation {stored}, and {topics.GENERATIONS} names {known.current}: bring back the store that belongs "
+                "to this log, or make a new generation with rs rebuild"
+            )
+        return f"the store holds generation {stored}, which is current now: this worker stores nothing more, its next start works on that"
 
 
 settings = load()

@@ -75,6 +75,7 @@ def contents(settings: Settings) -> list[Path]:
     database = settings.database_file
     if database is not None and database.is_relative_to(data):
         found += [database.with_name(database.name + tail) for tail in ("", "-wal", "-shm", "-journal")]
+        found += sorted(database.parent.glob(f"{database.stem}.g[0-9]*{database.suffix}*"))  # shadows that a rebuild left
     return [path for path in found if path.exists()]
 
 

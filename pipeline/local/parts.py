@@ -16,6 +16,9 @@ from pipeline.local.ports import Port, free_port
 from pipeline.local.probe import http_ready, port_ready, stomp_ready
 from pipeline.settings import Settings
 
+# Nobody waits for a single call: the less often a row is written, the fewer times in all.
+REBUILT_IN_BULK = {"RS_CHECKPOINT__INTERVAL": "1.0", "RS_SINKS__INTERVAL": "1.0"}
+
 LOOPBACK = ("127.0.0.1", "localhost")
 
 # The simulator first: it ends its calls. Then along the way of a message, so that each part is handed the last of the part before.
@@ -33,6 +36,23 @@ def waves(settings: Settings, *, simulator: bool) -> list[list[Part | Step]]:
     if simulator:
         started.append([_simulator(settings)])
     return started
+
+
+def of_generation(settings: Settings, number: int) -> list[Part]:
+    """The workers of a generation that is being built, beside those of the stack: on free ports, with folders of their own. The
+    sinks are the last."""
+    data = settings.stack.data.absolute()
+    agents = [
+        _of_generation(f"{_agents_name(n)}.g{number}", "agents", "RS_HEALTH__AGENTS_PORT", settings, data, number)
+        for n in range(1, settings.stack.processes + 1)
+    ]
+    return [*agents, _of_generation(f"sinks.g{number}", "sinks", "RS_HEALTH__SINKS_PORT", settings, data, number)]
+
+
+def _of_generation(name: str, app: str, port_variable: str, settings: Settings, data: Path, number: int) -> Part:
+    port = free_port()
+    more = {port_variable: str(port), "RS_FOLD__GENERATION": str(number), **REBUILT_IN_BULK}
+    return _faust(name, app, settings, data, port, more)
 
 
 def stop_order(settings: Settings) -> list[str]:

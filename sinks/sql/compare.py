@@ -84,9 +84,10 @@ class Differences:
 
 
 def look(dialect: Dialect, generation: int, coverage: Coverage, say: Say = lambda _: None) -> list[Look]:
-    """Compare once. Blocks. Raises the errors of the dialect's driver."""
-    connection = dialect.connect()
+    """Compare once. Blocks. Raises Transient and Fatal."""
+    connection = None
     try:
+        connection = dialect.connect()
         cursor = connection.cursor()
         shadow = dialect.join_shadow(cursor, generation)
         horizon = _horizon(cursor, shadow)
@@ -95,8 +96,13 @@ def look(dialect: Dialect, generation: int, coverage: Coverage, say: Say = lambd
             say(table.name)
             looks.append(_look(cursor, table, shadow, coverage, horizon))
         return looks
+    except Exception as error:
+        if (known := dialect.meaning(error)) is None:
+            raise
+        raise known from error
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def settled(first: Iterable[Look], second: Iterable[Look]) -> list[Differences]:

@@ -24,7 +24,7 @@ from sinks.sql.buffer import Batch, Buffer, Record, TopicPartition
 from sinks.sql.dialect import Dialect
 from sinks.sql.errors import Fatal, Poison, Transient
 from sinks.sql.migrate import migrate
-from sinks.sql.writer import GENERATION, LOG_ID, Writer
+from sinks.sql.writer import GENERATION, LOG_ID, Overtaken, Writer
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
@@ -44,9 +44,9 @@ class Source(Protocol):
         """Where each partition begins."""
         ...
 
-    async def other_generation(self, stored: int) -> str:
-        """The store holds the rows of another generation than the worker's: what can be done about it is done, and the line says how it
-        goes on. The worker stops with it."""
+    async def overtaken(self, stored: int) -> str:
+        """The store holds the rows of another generation than the worker's. Gives the line to say if the worker will be stopped for it,
+        as the next start works on that one; else raises Fatal."""
         ...
 
 
@@ -71,6 +71,7 @@ class SQLStore:
         self._stored: dict[TopicPartition, int] = {}
         self._generation = generation
         self._is_open = False
+        self._is_overtaken = False  # until the worker is stopped
 
     def __len__(self) -> int:
         """Records buffered."""
@@ -107,7 +108,7 @@ class SQLStore:
                 "start both afresh (rs up --fresh), or take the --data folder or sinks.database that belongs to this log"
             )
         elif (stored := int(meta[GENERATION])) != self._generation:
-            raise Fatal(await self._source.other_generation(stored))
+            raise Fatal(await self._source.overtaken(stored))
         self._writer.generation = self._generation
 
     def add(self, tp: TopicPartition, records: Sequence[Record]) -> None:
@@ -117,7 +118,7 @@ class SQLStore:
         """Take what is buffered; the result writes it. None if there is nothing to write."""
         moved = {tp: offset for tp, offset in positions.items() if self._stored.get(tp) != offset}
         entries = self._buffer.take()
-        if not moved and not entries:
+        if self._is_overtaken or not (moved or entries):
             return None
         batch = Batch(entries, moved)
         return lambda: self._write(batch)
@@ -135,13 +136,22 @@ class SQLStore:
         bound, unstorable = await self._in_thread(self._bind, batch)
         await self._set_aside(unstorable)
         try:
-            await self._store(bound, batch.positions)
+            await self._store_or_halve(bound, batch.positions)
+        except Overtaken as taken:
+            # The rows would say nothing new to whoever has it now; that worker has read the same log.
+            log.info(await self._source.overtaken(taken.stored))
+            self._is_overtaken = True
+        else:
+            self._stored.update(batch.positions)
+
+    async def _store_or_halve(self, bound: Sequence[Bound], positions: Mapping[TopicPartition, int]) -> None:
+        try:
+            await self._store(bound, positions)
         except Poison:
             found = await self._patiently(self._halve, bound)
             await self._set_aside(found)
             aside = {id(record.entry) for record in found}
-            await self._store([record for record in bound if id(record.entry) not in aside], batch.positions)
-        self._stored.update(batch.positions)
+            await self._store([record for record in bound if id(record.entry) not in aside], positions)
 
     def _bind(self, batch: Batch) -> tuple[list[Bound], list[Unstorable]]:
         bound, unstorable = [], []

@@ -20,6 +20,14 @@ GENERATION = "generation"  # names in rs_meta
 LOG_ID = "billing_topic"
 
 
+class Overtaken(Fatal):
+    """Another generation has taken the store over since this worker began. Nothing was stored."""
+
+    def __init__(self, stored: int, own: int) -> None:
+        super().__init__(f"the store has become that of generation {stored}, this worker is of {own}: it must start again")
+        self.stored = stored
+
+
 class Writer:
     """Writes into one database through one connection, made when it is first needed.
 
@@ -72,7 +80,7 @@ class Writer:
 
     def _check_generation(self, cursor: Cursor) -> None:
         if self.generation is not None and (stored := self._dialect.read_generation(cursor)) != self.generation:
-            raise Fatal(f"the store has become that of generation {stored}, this worker is of {self.generation}: it must start again")
+            raise Overtaken(stored, self.generation)
 
     def _write_rows(self, cursor: Cursor, rows: Mapping[Table, Sequence[Row]]) -> None:
         dialect = self._dialect
