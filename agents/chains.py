@@ -18,7 +18,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from agents.bins import BASE, BASE_MS, CHILD, GRANULARITIES, base_of, children, end_of, start_of
-from agents.figures import is_empty, merge
+from agents.figures import add_changes, is_empty, merge
 from agents.keys import activity_key, bin_key, is_tick, split_activity, split_bin, tick_key
 from agents.state import Activity, Bin, Counts, Figures, Snapshot, TenantsRow, Tick
 
@@ -253,29 +253,61 @@ class Chains:
         last_needed = max(touched, default=0)
         if grown_from is not None:  # rows beyond the old horizon had no occupancy yet, or were not there
             last_needed = max(last_needed, horizon)
+        reached = self._behind(dimension, chain, min(begin, horizon + BASE_MS), last_needed, touched, horizon, replaying)
+        if chain.starts[-1] > horizon:
+            reached += self._ahead(dimension, chain, touched, horizon, replaying)
+        return reached
+
+    def _behind(
+        self, dimension: bytes, chain: Chain, begin: int, last_needed: int, touched: set[int], horizon: int, replaying: bool
+    ) -> list[int]:
+        """The bins from `begin` up to the horizon."""
         before = self._base_row(dimension, begin - BASE_MS)
         reached: list[int] = []
         start: int | None = begin
-        while start is not None:
-            merged, changes = self._merged(dimension, chain, start)
-            if start > horizon:
-                row = Bin(merged)  # nothing is in progress yet, and no second has been occupied (rule B2)
-            else:
-                row = before = follow(before, merged, changes, start)
+        while start is not None and start <= horizon:
+            figures, changes, opens = self._merged(dimension, chain, start)
+            add_changes(changes, opens)
+            row = before = follow(before, figures, changes, start)
             old = self._base_row(dimension, start)
             carries_as_before = row.in_progress == old.in_progress and row.occupied == old.occupied
-            if self._write(dimension, BASE, start, row):
-                chain.know(start)
-                reached.append(start)
-            elif start in touched or replaying:
-                reached.append(start)  # the row may have been durable before a crash, and the longer bins not
+            if self._put(dimension, chain, start, row) or start in touched or replaying:
+                reached.append(start)  # untouched: the row may have been durable before a crash, and the longer bins not
             if carries_as_before and start >= last_needed and not replaying:
                 return reached  # all that follows is as it was
             following = chain.after(start)
-            passing = start + BASE_MS if _carries(before) and start < horizon else None
+            passing = start + BASE_MS if _carries(before) else None
             start = min((s for s in (following, passing) if s is not None), default=None)
         chain.carried = _carries(before)
         return reached
+
+    def _ahead(self, dimension: bytes, chain: Chain, touched: set[int], horizon: int, replaying: bool) -> list[int]:
+        """The bins beyond the horizon, which only senders know whose clock is ahead. Nothing is in progress there yet (rule B2), and
+        only ended sessions occupy their seconds (rule B3). All of these that come over the horizon cease behind it, so what they
+        occupy there is what is left of all changes behind it."""
+        known = {start: self._merged(dimension, chain, start) for start in chain.starts[bisect_left(chain.starts, horizon + 1) :]}
+        occupied: Counts = {}
+        for _, changes, _ in known.values():
+            for counts in changes.values():
+                occupied = _moved(occupied, {}, counts)
+        row, start = Bin(occupied=occupied), horizon + BASE_MS if occupied else min(known)
+        reached = []
+        while True:
+            figures, changes, _ = known.get(start) or (Figures(), {}, {})
+            row = follow(Bin(occupied=row.occupied), figures, changes, start)
+            row.in_progress = {}
+            if self._put(dimension, chain, start, row) or start in touched or replaying:
+                reached.append(start)
+            later = [at for at in known if at > start]
+            if not later:
+                return reached
+            start = start + BASE_MS if row.occupied else min(later)
+
+    def _put(self, dimension: bytes, chain: Chain, start: int, row: Bin) -> bool:
+        written = self._write(dimension, BASE, start, row)
+        if written:
+            chain.know(start)
+        return written
 
     def _write(self, dimension: bytes, granularity: str, start: int, row: Bin) -> bool:
         """Write the row if it differs from what is there."""
@@ -293,12 +325,13 @@ class Chains:
         self.tenants.touch(key)
         return True
 
-    def _merged(self, dimension: bytes, chain: Chain, start: int) -> tuple[Figures, dict[int, Counts]]:
-        """The figures of all source partitions, and apart from them the changes of occupancy, which no row keeps."""
+    def _merged(self, dimension: bytes, chain: Chain, start: int) -> tuple[Figures, dict[int, Counts], dict[int, Counts]]:
+        """The figures of all source partitions, and apart from them changes and opens of occupancy, which no row keeps."""
         found = (self.parts.peek(activity_key(dimension, start, source)) for source in chain.sources.get(start, ()))
         merged = merge(part.figures for part in found if isinstance(part, Activity))
         changes, merged.changes = merged.changes, {}
-        return merged, changes
+        opens, merged.opens = merged.opens, {}
+        return merged, changes, opens
 
     def _base_row(self, dimension: bytes, start: int) -> Bin:
         row = self.tenants.peek(bin_key(dimension, BASE, start))

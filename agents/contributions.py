@@ -48,15 +48,19 @@ class Observed(Struct, frozen=True, gc=False):
 
 
 class Occupancy(Struct, frozen=True, gc=False):
-    """A session begins (n = 1) or ceases (n = -1) to occupy seconds at `second` of the bin (rule B3)."""
+    """A session begins (n = 1) or ceases (n = -1) to occupy seconds at `second` of the bin (rule B3).
+
+    measure     "changes", or "opens" of a session in progress whose start may lie behind now
+    """
 
     start: int
     second: int
     call_type: str
     n: int
+    measure: str = "changes"
 
     def change(self, figures: Figures, sign: int) -> None:
-        shift(figures.changes, self.second, self.call_type, sign * self.n)
+        shift(getattr(figures, self.measure), self.second, self.call_type, sign * self.n)
 
 
 Part = Count | Observed | Occupancy
@@ -99,7 +103,7 @@ def difference(old: Contribution, new: Contribution) -> Iterator[tuple[bytes, in
 def _of_start(record: SessionRecord, start_ts: int) -> Iterator[Part]:
     yield Count(base_of(start_ts), "arrivals", record.call_type)
     first = start_ts // 1000
-    yield _occupancy(first, record.call_type, 1)
+    yield _occupancy(first, record.call_type, 1, "opens" if record.ahead else "changes")
     if record.end_ts is not None:
         last = max(first, (record.end_ts - 1) // 1000)  # a session of zero length occupies its start second
         yield _occupancy(last + 1, record.call_type, -1)
@@ -137,9 +141,9 @@ def _of_dialog(record: SessionRecord, start: int) -> Iterator[Part]:
         yield Observed(start, "latencies", label, tuple(values))
 
 
-def _occupancy(second: int, call_type: str, n: int) -> Occupancy:
+def _occupancy(second: int, call_type: str, n: int, measure: str = "changes") -> Occupancy:
     start = base_of(second * 1000)
-    return Occupancy(start, second - start // 1000, call_type, n)
+    return Occupancy(start, second - start // 1000, call_type, n, measure)
 
 
 def _burst(record: SessionRecord, start: int, everywhere: Dimensions) -> Iterator[tuple[Part, Dimensions]]:

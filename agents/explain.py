@@ -70,7 +70,7 @@ class Changed(Struct, frozen=True):
 class Counted(Struct, frozen=True, kw_only=True):
     """`n` more (less, if negative) of `label` in a measure of the base bin that begins at `start`, in the rows of `dimensions`.
 
-    measure     of `agents.state.Figures`; "occupancy" for its `changes`
+    measure     of `agents.state.Figures`; "occupancy" for its `changes`, "occupancy to come" for its `opens`
     values      of a spread, in its unit
     at          of occupancy: the second from which it holds, ms UTC
     """
@@ -253,4 +253,6 @@ def _counted(part: Part, sign: int, dimensions: tuple[str, ...]) -> Counted:
             values=part.values,
         )
     at = part.start + part.second * 1000
-    return Counted(start=part.start, measure="occupancy", label=part.call_type, n=sign * part.n, dimensions=dimensions, at=at)
+    at = part.start + part.second * 1000
+    measure = "occupancy" if part.measure == "changes" else "occupancy to come"
+    return Counted(start=part.start, measure=measure, label=part.call_type, n=sign * part.n, dimensions=dimensions, at=at)

@@ -78,9 +78,14 @@ def merge(parts: Iterable[Figures]) -> Figures:
         for name in SPREADS:
             if source := getattr(part, name):
                 _absorb_all(getattr(merged, name), source)
-        for second, counts in part.changes.items():
-            _sum_up(merged.changes.setdefault(second, {}), counts)
+        add_changes(merged.changes, part.changes)
+        add_changes(merged.opens, part.opens)
     return merged
+
+
+def add_changes(into: dict[int, Counts], changes: dict[int, Counts]) -> None:
+    for second, counts in changes.items():
+        _sum_up(into.setdefault(second, {}), counts)
 
 
 def _sum_up(into: Counts, counts: Counts) -> None:

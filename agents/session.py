@@ -45,6 +45,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     end_ts      None while in progress
     end_state   None while in progress
     clock_skew  its end was before its start, and was set to the start
+    ahead       it is in progress, and its start lies behind all that its events were seen at: the sender's clock is ahead
     actions     runs of VAR actions
     failures    causes of its sq.failure events, in `seq` order
     latencies   category, type, whole microseconds, in `seq` order (rule X8)
@@ -81,6 +82,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     dropped_variables: int = 0
     failures: tuple[str, ...] = ()
     latencies: tuple[tuple[str, str, int], ...] = ()
+    ahead: bool = False
 
 
 TIMED_OUT = "TIMED_OUT"
@@ -103,6 +105,7 @@ def add(session: Session, event: BillingEvent, message: Message) -> Outcome:
     else:
         session.earliest = session.latest = ts
         session.reach = reach_of(event)
+    session.seen = max(session.seen, min(ts, message.receipt))
     session.messages[event.seq] = message
     if not isinstance(event, LogEvent):
         session.payloads[event.seq] = event
@@ -182,5 +185,6 @@ def fold(session: Session) -> SessionRecord:
         dropped_variables=dropped_variables,
         failures=tuple(failures),
         latencies=tuple(latencies),
+        ahead=not ended and start is not None and start > session.seen,
         **values,  # type: ignore[arg-type]  # the names are those of CallEvent, whose types the parser has checked
     )

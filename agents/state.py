@@ -55,6 +55,7 @@ class Session(Struct, array_like=True):
     timed_out   its end by a time-out, ms UTC, while that stands (rule X3); only this depends on the clock
     earliest, latest    least and greatest ts of its events
     reach       the least instant that any of its events speaks of: ts, start_ts or end_ts
+    seen        greatest min(ts, receipt) of its events: the clocks have come so far
     """
 
     comp_id: int
@@ -70,6 +71,7 @@ class Session(Struct, array_like=True):
     earliest: int = 0
     latest: int = 0
     reach: int = 0
+    seen: int = 0
 
 
 class Call(Struct, array_like=True):
@@ -134,6 +136,8 @@ class Figures(Struct, array_like=True):
     failures        cause -> sq.failure events
     latencies       "category|type" -> spread, whole microseconds (rule X8)
     changes         second of the bin -> call type -> change of occupancy at that second (rule X11)
+    opens           the same of sessions in progress whose sender's clock is ahead: their start may lie behind now, and then they
+                    do not occupy it yet (rule B3)
     """
 
     arrivals: Counts = field(default_factory=dict)
@@ -148,6 +152,7 @@ class Figures(Struct, array_like=True):
     failures: Counts = field(default_factory=dict)
     latencies: dict[str, Spread] = field(default_factory=dict)
     changes: dict[int, Counts] = field(default_factory=dict)
+    opens: dict[int, Counts] = field(default_factory=dict)
 
 
 class Activity(Struct, array_like=True, tag=1):
@@ -178,7 +183,7 @@ class Tick(Struct, array_like=True, tag=2):
 class Bin(Struct, array_like=True, tag=3):
     """Row of `tenants`: one dimension, granularity and bin, over all source partitions. Key: `agents.keys.bin_key`.
 
-    figures         without `changes`, which `peak` is made of
+    figures         without `changes` and `opens`, which `peak` is made of
     in_progress     call type -> sessions in progress at the bin's end (rule B2)
     occupied        call type -> occupancy of the last second, which the next bin begins with; base bins only
     peak            greatest occupancy of the bin's seconds, `peak_at` the first such second (ms UTC, None: peak 0), `peak_by`

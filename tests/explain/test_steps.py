@@ -177,7 +177,8 @@ def _rows(moved: Iterable[Counted]) -> Table:
 def _change(figures: Figures, counted: Counted) -> None:
     sign = 1 if counted.n > 0 else -1
     if counted.at is not None:
-        shift(figures.changes, (counted.at - counted.start) // 1000, counted.label, counted.n)
+        changes = figures.changes if counted.measure == "occupancy" else figures.opens
+        shift(changes, (counted.at - counted.start) // 1000, counted.label, counted.n)
     elif counted.values:
         observe(getattr(figures, counted.measure), counted.label, counted.values, sign, EDGES[counted.measure])
     else:
