@@ -53,6 +53,14 @@ class Dialect(Protocol):
         """Begin a transaction that may write."""
         ...
 
+    def check(self, cursor: Cursor) -> None:
+        """Raises Fatal, with the step to take, if the server cannot do what is needed or a right is missing. The schema must be there."""
+        ...
+
+    def instant(self, ms: int) -> int | str:
+        """An instant as a parameter that is compared with a column of kind MILLIS."""
+        ...
+
     def lock_schema(self, cursor: Cursor) -> None:
         """Begin a transaction in which nobody else changes the schema."""
         ...

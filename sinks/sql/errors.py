@@ -7,6 +7,10 @@ class Transient(Exception):
     """It may work later: nothing was committed, the same batch is tried again."""
 
 
+class Race(Transient):
+    """Another writer was first with the same key. Tried again a few times; if it comes again and again, the row itself is at fault."""
+
+
 class Poison(Exception):
     """A record that can never be stored: it is put aside with this reason, the rest goes on.
 

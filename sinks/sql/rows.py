@@ -24,6 +24,7 @@ class Kind(Enum):
     MILLIS = "millis"  # an instant
     REAL = "real"
     TEXT = "text"  # at most `length` code points
+    CODE = "code"  # at most `length` characters of ASCII: names and words that the contract limits to it
     DECIMAL = "decimal"  # an integer of up to 38 digits as text
     JSON = "json"  # of any length
 
@@ -91,14 +92,18 @@ def _text(name: str, length: int, *, null: bool = False) -> Column:
     return Column(name, Kind.TEXT, length, null)
 
 
+def _code(name: str, length: int, *, null: bool = False) -> Column:
+    return Column(name, Kind.CODE, length, null)
+
+
 def _json(name: str, *, null: bool = False) -> Column:
     return Column(name, Kind.JSON, null=null)
 
 
 GUARD = (_int("generation"), _int("mark"))
 PARTITION = _int("source_partition")
-GUID = _text("guid", 36)
-SESSION_KEY = (PARTITION, GUID, _int("comp_id"), _text("session", 64))
+GUID = _code("guid", 36)
+SESSION_KEY = (PARTITION, GUID, _int("comp_id"), _code("session", 64))
 
 # What calls and sessions have in common; the lengths are those of the contract, section 4.
 _PARTY = (
@@ -107,8 +112,8 @@ _PARTY = (
     _text("tenant_name", 255, null=True),
     _int("app_id", null=True),
     _text("app_name", 255, null=True),
-    _text("dn", 32, null=True),
-    _text("call_type", 16),
+    _code("dn", 32, null=True),
+    _code("call_type", 16),
     _text("remote_uri", 512, null=True),
     _text("local_uri", 512, null=True),
 )
@@ -121,8 +126,8 @@ CALLS = Table(
         _millis("end_ts", null=True),
         _flag("in_progress"),
         *_PARTY,
-        _text("end_state", 16, null=True),
-        _text("result", 16, null=True),
+        _code("end_state", 16, null=True),
+        _code("result", 16, null=True),
         _int("sessions"),
     ),
 )
@@ -131,7 +136,7 @@ SESSIONS = Table(
     "sessions",
     key=SESSION_KEY,
     values=(
-        _text("comp", 8),
+        _code("comp", 8),
         _millis("start_ts", null=True),
         _millis("end_ts", null=True),
         _flag("ended"),
@@ -140,14 +145,14 @@ SESSIONS = Table(
         _text("origin", 255, null=True),
         _json("usage", null=True),
         _json("burst", null=True),
-        _text("end_state", 16, null=True),
+        _code("end_state", 16, null=True),
         _text("reason", 256, null=True),
         _int("sip_status", null=True),
         Column("mos", Kind.REAL, null=True),
         Column("jitter_ms", Kind.REAL, null=True),
         Column("loss_pct", Kind.REAL, null=True),
         _text("codec", 32, null=True),
-        _text("result", 16, null=True),
+        _code("result", 16, null=True),
         _text("result_reason", 256, null=True),
         _text("result_notes", 4096, null=True),
         _int("dropped_starts"),
@@ -169,7 +174,7 @@ ACTIONS = Table(
         _text("parent", 64, null=True),
         _millis("start_ts"),
         _millis("end_ts", null=True),
-        _text("result", 16, null=True),
+        _code("result", 16, null=True),
         _text("reason", 256, null=True),
         _text("notes", 4096, null=True),
     ),
@@ -190,9 +195,9 @@ FAILURES = Table(
     key=(*SESSION_KEY, _int("seq")),
     values=(
         _millis("ts"),
-        _text("cause", 32),
+        _code("cause", 32),
         _text("detail", 256, null=True),
-        _text("comp", 8),
+        _code("comp", 8),
         _int("tenant_id", null=True),
         _json("tenant_path", null=True),
         _text("tenant_name", 255, null=True),
@@ -206,7 +211,7 @@ LATENCIES = Table(
     "latencies",
     key=(*SESSION_KEY, _int("place")),
     values=(
-        _text("category", 16),
+        _code("category", 16),
         _text("type", 32),
         _int("samples"),
         _int("total_us"),
@@ -221,17 +226,17 @@ LATENCIES = Table(
 SESSION_EVENTS = Table(
     "session_events",
     key=(*SESSION_KEY, _int("seq")),
-    values=(_millis("ts"), _text("log_id", 64), _text("level", 8), _text("text", 4096)),
+    values=(_millis("ts"), _text("log_id", 64), _code("level", 8), _text("text", 4096)),
 )
 
 BINS = Table(
     "bins",
     key=(
         PARTITION,
-        _text("comp", 8),
-        _text("dimension", 16),
-        _text("value", 32),
-        _text("granularity", 16),
+        _code("comp", 8),
+        _code("dimension", 16),
+        _code("value", 32),
+        _code("granularity", 16),
         _millis("bin_start"),
     ),
     values=(

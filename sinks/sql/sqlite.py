@@ -68,6 +68,12 @@ class SQLite:
     def begin(self, cursor: Cursor) -> None:
         cursor.execute("BEGIN IMMEDIATE")  # a transaction that begins by reading could not always go on to write
 
+    def check(self, cursor: Cursor) -> None:
+        """Whoever may write to the file may do everything."""
+
+    def instant(self, ms: int) -> int:
+        return ms
+
     def lock_schema(self, cursor: Cursor) -> None:
         cursor.execute("BEGIN IMMEDIATE")
 

@@ -15,19 +15,20 @@ from time import monotonic
 from typing import Protocol, TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from pipeline import topics
 from sinks import metrics
 from sinks.sql.binder import Bound, Unstorable, bind
 from sinks.sql.buffer import Batch, Buffer, Record, TopicPartition
 from sinks.sql.dialect import Dialect
-from sinks.sql.errors import Fatal, Poison, Transient
+from sinks.sql.errors import Fatal, Poison, Race, Transient
 from sinks.sql.migrate import migrate
 from sinks.sql.writer import GENERATION, LOG_ID, Overtaken, Writer
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
+MOST_RACES = 5  # in a row: whoever was first would be done by then
 
 PutAside = Callable[[Sequence[Unstorable]], Awaitable[None]]
 """Makes records durable in the quarantine before it returns."""
@@ -98,6 +99,7 @@ class SQLStore:
     async def _open(self) -> None:
         for name in await self._patiently(migrate, self._dialect):
             log.info("schema script applied", script=name)
+        await self._patiently(self._writer.check)
         meta = await self._patiently(self._writer.meta)
         known, log_id = meta.get(LOG_ID), await self._source.log_id()
         if known is None:
@@ -180,9 +182,9 @@ class SQLStore:
             return []
         try:
             self._writer.probe(bound)
-        except Poison as fault:
+        except (Poison, Race) as fault:
             if len(bound) == 1:
-                return [Unstorable(bound[0].entry, fault)]
+                return [Unstorable(bound[0].entry, fault if isinstance(fault, Poison) else Poison("refused", str(fault)))]
             middle = len(bound) // 2
             return self._halve(bound[:middle]) + self._halve(bound[middle:])
         return []
@@ -199,14 +201,24 @@ class SQLStore:
             )  # fmt: skip
 
     async def _patiently(self, call: Callable[..., T], *args: object) -> T:
-        """Call it in the database's thread, again and again while its error is Transient."""
+        """Call it in the database's thread, again and again while its error is Transient. Raises Poison for a Race without end."""
+        races = 0
+
+        def again(error: BaseException) -> bool:
+            nonlocal races
+            races = races + 1 if isinstance(error, Race) else 0
+            return isinstance(error, Transient) and races < MOST_RACES
+
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Transient),
+            retry=retry_if_exception(again),
             wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
             before_sleep=self._note,
             reraise=True,
         )
-        result: T = await retrying(self._in_thread, call, *args)
+        try:
+            result: T = await retrying(self._in_thread, call, *args)
+        except Race as error:
+            raise Poison("refused", str(error)) from error
         if self.trouble is not None:
             log.info("the store works", trouble_before=self.trouble)
             self.trouble = None

@@ -55,6 +55,11 @@ class Writer:
             self._write_rows(cursor, _by_table(bound))
             raise _ProbeEnds
 
+    def check(self) -> None:
+        """Raises Fatal if the database can't do what is needed, or a right is missing."""
+        with self._transaction() as cursor:
+            self._dialect.check(cursor)
+
     def offsets(self) -> dict[TopicPartition, int]:
         """The next offset of each partition that was ever written."""
         with self._transaction() as cursor:

@@ -1,0 +1,40 @@
+"""A SQL Server for tests: any that RS_TEST_SQLSERVER names, as sinks.database is spelled; its password in RS_TEST_SQLSERVER_PASSWORD.
+
+Everything in that database is dropped. So that this never hits a database that somebody needs, its name must end in `test`.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sinks.sql.odbc import address_of
+from sinks.sql.sqlserver import SQLServer
+
+VARIABLE = "RS_TEST_SQLSERVER"
+
+needs_server = pytest.mark.skipif(
+    VARIABLE not in os.environ, reason=f"NO SQL SERVER: {VARIABLE}=mssql://USER@HOST:1433/DATABASE_test is not set, nothing here was tried"
+)
+
+
+def server() -> SQLServer:
+    address = address_of(os.environ[VARIABLE])
+    database = address.given("database") or ""
+    assert database.endswith("test"), (
+        f"the database of {VARIABLE} is called {database!r}: tests drop everything, its name must end in 'test'"
+    )
+    return SQLServer(address, os.environ.get(f"{VARIABLE}_PASSWORD"))
+
+
+def emptied(dialect: SQLServer) -> SQLServer:
+    """The same, with nothing in it."""
+    connection = dialect.connect()
+    cursor = connection.cursor()
+    for kind, drop in (("VIEW", "VIEW"), ("BASE TABLE", "TABLE")):
+        cursor.execute("SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = ? AND TABLE_SCHEMA = 'dbo'", (kind,))
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP {drop} {name}")
+    connection.close()
+    return dialect

@@ -1,0 +1,22 @@
+"""SQL Server under the contract, and what is its own, on the server that RS_TEST_SQLSERVER names. Skipped without one."""
+
+from __future__ import annotations
+
+import pytest
+
+from sinks.sql.sqlserver import SQLServer
+from tests.sinks.contract import StoreContract, select
+from tests.sinks.server import emptied, needs_server, server
+
+pytestmark = needs_server
+
+
+@pytest.fixture
+def dialect() -> SQLServer:
+    return emptied(server())
+
+
+class TestSQLServer(StoreContract):
+    def columns(self, dialect: SQLServer, table: str) -> list[tuple[str, bool]]:  # type: ignore[override]
+        sql = f"SELECT COLUMN_NAME, IS_NULLABLE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{table}'"
+        return [(name, nullable == "YES") for name, nullable in select(dialect, sql)]
