@@ -1,7 +1,8 @@
 """An independent slow judge, straight from the contract: events in, figures out. Shares no code with `agents`.
 
-Every row is recounted from whole sessions; no row is made from other rows, nothing is carried on or taken away. Time-outs
-(rule X3) are not judged: the worlds given to it are shorter.
+Every row is recounted from whole sessions; no row is made from other rows, nothing is carried on or taken away. Which events
+count and which sessions have timed out is judged from the log by `tests.agents.log_oracle`; `bins` takes events of which
+none is late and no session is silent for too long.
 
 A row, zero entries left out everywhere:
 
@@ -45,59 +46,86 @@ def bins(
     Now is the end of base bin `now_bin`: sessions in progress occupy every second before it, and the bin that contains its
     last instant has them in progress; bins wholly after it have none (B2, B3).
     """
+    return bins_of(sessions_of(events), now_bin, zone=zone, granularities=granularities)
+
+
+def bins_of(
+    sessions: list[dict[str, Any]],
+    now_bin: int,
+    *,
+    zone: ZoneInfo = EVERYWHERE,
+    granularities: tuple[str, ...] = GRANULARITIES,
+) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """The same from sessions as `session_of` gives them."""
     up_to = now_bin + FIVE
     whole: dict[str, list[dict[str, Any]]] = defaultdict(list)
     bursts: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for s in sessions_of(events):
+    for s in sessions:
         for key in dimensions_of(s):
             whole[key].append(s)
         for key, entry in bursts_of(s):
             bursts[key].append((s["start"], entry))
+    times = [t for s in sessions for t in (s["start"], s["end"]) if t is not None]
+    if not times:
+        return {}
+    found = [(granularity, edges(granularity, zone, min(times), max(*times, now_bin))) for granularity in granularities]
     rows: dict[tuple[str, str, int], dict[str, Any]] = {}
     for key in whole.keys() | bursts.keys():
-        sessions, entries = whole[key], bursts[key]
-        times = [t for s in sessions for t in (s["start"], s["end"]) if t is not None] + [t for t, _ in entries]
-        if not times:
-            continue
-        segments = occupancy(sessions, up_to)
-        for granularity in granularities:
-            for start, end in edges(granularity, zone, min(times), max(*times, now_bin)):
-                row = _row(sessions, entries, segments, start, end, up_to)
+        segments = occupancy(whole[key], up_to)
+        for granularity, spans in found:
+            present: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+            for s in whole[key]:
+                for span in _touched(s, spans, up_to):
+                    present[span].append(s)
+            for t, _ in bursts[key]:
+                present[spans[_index(spans, t)]] += []
+            for (start, end), here in present.items():
+                row = _row(here, bursts[key], segments, start, end, up_to)
                 if any(row.values()):
                     rows[key, granularity, start] = row
     return rows
 
 
+def _touched(s: dict[str, Any], spans: list[tuple[int, int]], up_to: int) -> list[tuple[int, int]]:
+    """The bins that a session can have a figure in: from that of its start to that of its end, or to now."""
+    first = s["end"] if s["start"] is None else s["start"]
+    last = max(first or 0, up_to - 1) if s["end"] is None else s["end"]
+    return [] if first is None else spans[_index(spans, first) : _index(spans, last) + 1]
+
+
+def _index(spans: list[tuple[int, int]], t: int) -> int:
+    return bisect_right(spans, t, key=lambda span: span[0]) - 1
+
+
 def _row(
     sessions: list[dict[str, Any]], entries: list[tuple[int, str]], segments: list[Segment], start: int, end: int, up_to: int
 ) -> dict[str, Any]:
-    count: dict[str, Counter[str]] = {name: Counter() for name in COUNTS}
+    count: dict[str, dict[str, int]] = {name: {} for name in COUNTS}
     values: dict[str, dict[str, list[int]]] = {name: {} for name in LISTS}
+
+    def add(name: str, what: str, n: int = 1) -> None:
+        if n:
+            count[name][what] = count[name].get(what, 0) + n
+
     last = min(end, up_to)  # in progress is asked at this instant; a bin that begins after now has nobody
     for s in sessions:
         began, ended = s["start"], s["end"]
         if began is not None and start <= began < end:
-            count["arrivals"][s["call_type"]] += 1
+            add("arrivals", s["call_type"])
         if began is not None and start < up_to and began < last and (ended is None or ended >= last):
-            count["in_progress"][s["call_type"]] += 1
+            add("in_progress", s["call_type"])
         if ended is not None and start <= ended < end:
             for name, figures in s["at_end"].items():
                 for what, figure in figures.items():
                     if name in LISTS:
                         values[name].setdefault(what, []).extend(figure)
                     else:
-                        count[name][what] += figure
+                        add(name, what, figure)
     for began, entry in entries:
         if start <= began < end:
-            count["burst"][entry] += 1
+            add("burst", entry)
     peak, at, by = peak_of(segments, start // 1000, end // 1000)
-    return {
-        **{name: {what: n for what, n in figures.items() if n} for name, figures in count.items()},
-        **values,
-        "peak": peak,
-        "peak_at": at,
-        "peak_by": by,
-    }
+    return {**count, **values, "peak": peak, "peak_at": at, "peak_by": by}
 
 
 # Sessions
@@ -111,21 +139,37 @@ def sessions_of(events: Events) -> list[dict[str, Any]]:
     by_session = defaultdict(list)
     for (guid, comp_id, session, _), e in first.items():
         by_session[guid, comp_id, session].append(e)
-    return [_one(sorted(es, key=lambda e: e["seq"])) for es in by_session.values()]
+    return [session_of(es) for es in by_session.values()]
 
 
-def _one(events: Events) -> dict[str, Any]:
-    """`end` is None while the session is in progress, `start` while it is unknown (F4 to F6, F8)."""
+def times_of(events: Events, timed_out: int | None = None) -> tuple[int | None, int | None]:
+    """Start, None while it is unknown, and end, None while the session is in progress (F4 to F6, F8). Events in seq order.
+
+    timed_out   the instant at which a session without `call.end` is closed by its time-out (X3)
+    """
     calls = [e for e in events if e["kind"] in ("call.start", "call.update", "call.end")]
     said: dict[str, Any] = {}
     for e in calls:
         said |= e
     begun = [e["ts"] for e in calls if e["kind"] == "call.start"]
     closed = [e["ts"] for e in calls if e["kind"] == "call.end"]
+    over = closed[-1] if closed else timed_out
     start = said.get("start_ts", begun[-1] if begun else None)
-    end = said.get("end_ts", closed[-1]) if closed else None
+    end = None if over is None else said.get("end_ts", over)
     if start is not None and end is not None and end < start:
         end = start
+    return start, end
+
+
+def session_of(events: Events, timed_out: int | None = None) -> dict[str, Any]:
+    """The distinct events of a session, in any order, folded; see `times_of`. `timed_out` counts only without `call.end`."""
+    events = sorted(events, key=lambda e: e["seq"])
+    start, end = times_of(events, timed_out)
+    said: dict[str, Any] = {}
+    for e in events:
+        if e["kind"] in ("call.start", "call.update", "call.end"):
+            said |= e
+    silent = timed_out is not None and not any(e["kind"] == "call.end" for e in events)
     s = {
         "comp": events[-1]["comp"],
         "comp_id": events[-1]["comp_id"],
@@ -135,7 +179,7 @@ def _one(events: Events) -> dict[str, Any]:
         "app": said.get("app"),
         "dn": said.get("dn"),
         "call_type": said.get("call_type", "UNKNOWN"),
-        "state": said.get("end_state", "UNKNOWN"),
+        "state": "TIMED_OUT" if silent else said.get("end_state", "UNKNOWN"),
         "burst": said.get("burst", []),
     }
     s["at_end"] = _at_end(s, events) if end is not None else {}

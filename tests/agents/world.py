@@ -39,10 +39,6 @@ class Table(dict[Any, Any]):
         if self.pop(key, None) is not None:
             self.touched[key] = None
 
-    def drop(self, key: Any) -> None:
-        self.pop(key, None)
-        self.touched.pop(key, None)
-
     def keys_packed(self) -> Iterable[bytes]:
         return list(self)
 
