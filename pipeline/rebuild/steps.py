@@ -30,7 +30,7 @@ from sinks.sql.standing import Standing, standing
 from sinks.sql.swap import swap
 from sinks.topic_id import topic_id
 
-LOOKS = 4  # at rows that go on changing while they are compared
+LOOKS = 3  # at rows that go on changing while they are compared
 GONE_S = 70.0  # a worker that was killed leaves its group when its session times out
 TAKEN_OVER_S = 180.0  # for the live workers to start again and recover their tables
 BUSY_S = 0.5
@@ -87,6 +87,8 @@ class Rebuild:
         for left in known.all.values():
             if left.number != known.current and left.state != "dropped":
                 await self._drop_left(left)
+        for number in await asyncio.to_thread(self.store.shadows):  # of one whose swap was completed by a worker
+            await asyncio.to_thread(self.store.drop_shadow, number)
         self.old = known.live
         self.live_runs = bool(await self.log.members(self.old.agents_app) and await self.log.members(self.old.sinks_app))
         ends = await self.log.ends([BILLING])
@@ -189,16 +191,15 @@ class Rebuild:
         firsts = await self.log.firsts([BILLING])
         reaches = await self.log.reaches(firsts)
         self.coverage = await self._patiently(self._coverage, {partition: at for (_, partition), at in firsts.items()}, reaches)
-        first = second = await self._look(doing)
+        before = after = await self._look(doing)
         for _ in range(LOOKS - 1):
-            if not any(seen.differs for seen in first):
+            if not any(seen.differs for seen in after):
                 break
             await self._catch_up()
-            second = await self._look(doing)
-            if not is_moving(first, second):
+            before, after = after, await self._look(doing)
+            if not is_moving(before, after):
                 break
-            first = second
-        return settled(first, second)
+        return settled(before, after)
 
     def _coverage(self, firsts: dict[int, int], reaches_ms: int) -> Coverage:
         connection = self.store.connect()

@@ -112,9 +112,11 @@ def settled(first: Iterable[Look], second: Iterable[Look]) -> list[Differences]:
 
 
 def is_moving(first: Iterable[Look], second: Iterable[Look]) -> bool:
-    """Whether a third look could tell more."""
-    return any(not after.more and any(before.rows.get(key) != row for key, row in after.rows.items())
-               for before, after in zip(first, second, strict=True))  # fmt: skip
+    """Whether a third look could tell more: a row differed both times, but not in the same way."""
+    return any(
+        not after.more and any(key in before.rows and before.rows[key] != row for key, row in after.rows.items())
+        for before, after in zip(first, second, strict=True)
+    )
 
 
 def _settled(before: Look, after: Look) -> Differences:
