@@ -162,7 +162,15 @@ def test_an_open_call_holds_its_bins() -> None:
     world.settle()
     assert world.fold.time.floor == T0
     world.post(event("call.end", T0 + 9 * HOUR, 1, start_ts=T0))  # speaks of an old bin, but one that its call holds open
-    assert world.record().start_ts == T0
+    assert (world.refused(), world.record().end_ts) == ([], T0 + 9 * HOUR)
+
+
+def test_a_call_counts_as_absent_from_the_very_millisecond_dropped_or_not() -> None:
+    for late_by, sessions in ((0, 2), (1, 1)):
+        world = World()
+        world.post(event("call.end", T0, 0), other(T0 + 2 * HOUR + late_by))
+        world.post(event("call.start", T0 + HOUR, 0, session="s2"))
+        assert len(world.calls[event("", T0, 0)["guid"].encode()].sessions) == sessions
 
 
 def test_an_event_must_not_reach_into_bins_that_are_closed() -> None:
