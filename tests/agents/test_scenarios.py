@@ -84,6 +84,11 @@ def for_ever(call: Any, now: int) -> bool:
     return False
 
 
+def its_ts_alone(event: Any) -> int:
+    """Explicit times reach wherever they like."""
+    return int(event.ts)
+
+
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
@@ -91,6 +96,7 @@ def for_ever(call: Any, now: int) -> bool:
         ("timed_out_at", never_again),
         ("timed_out_at", a_millisecond_later),
         ("has_left", for_ever),
+        ("reach_of", its_ts_alone),
     ],
 )
 def test_a_wrong_fold_is_found_out(monkeypatch: pytest.MonkeyPatch, name: str, wrong: Callable[..., Any]) -> None:
