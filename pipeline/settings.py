@@ -27,6 +27,7 @@ SQLITE = "sqlite:///"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
+Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
 def _zone(name: str) -> str:
@@ -85,10 +86,38 @@ class Cdr(Section):
 
 
 class Sinks(Section):
-    database: str = Field("sqlite:///reporting.sqlite3", description="where calls and bins are stored; relative paths lie below stack.data")
+    database: str = Field(
+        "sqlite:///reporting.sqlite3",
+        description="where calls and bins are stored: sqlite:///FILE (relative paths lie below stack.data), "
+        "mssql://USER@HOST:1433/DATABASE, or odbc:CONNECTION STRING",
+    )
+    password: SecretStr = Field(SecretStr(""), description="of the user that sinks.database names")
+    password_file: Path | None = Field(None, description="a file with that password on one line, instead of sinks.password")
     interval: Seconds = Field(0.3, description="seconds between two transactions")
     max_rows: int = Field(20_000, ge=1, description="rows buffered at most before a transaction begins")
     max_outage: Seconds = Field(7 * 86_400.0, description="how long the store may be away before a rebuild is needed")
+
+
+class Retention(Section):
+    """Days that rows stay in the store, counted from the end of what they tell, against the store's stream time. With fold.lateness 0
+    they stay for ever."""
+
+    cdr: Days = Field(30, description="calls and their sessions, from the call's end; kept longer until the month is billed")
+    events: Days = Field(7, description="event logs of sessions")
+    var: Days = Field(30, description="VAR actions, custom variables and results, from the call's end; no longer than retention.cdr")
+    failures: Days = Field(365, description="service quality failures")
+    five_minutes: Days = Field(2, description="bins, from their end")
+    thirty_minutes: Days = 7
+    hour: Days = 7
+    day: Days = 90
+    week: Days = 364
+    month: Days = 1095
+    interval: Seconds = Field(600.0, description="seconds between two purges by the sinks worker; 0: only rs purge removes rows")
+    batch: int = Field(1000, ge=1, le=100_000, description="calls, bins or failures removed in one transaction")
+
+
+class Billing(Section):
+    close_after: Days = Field(5, description="days after the end of a month at which it may be closed; its sessions stay until then")
 
 
 class Reports(Section):
@@ -131,6 +160,8 @@ class Settings(BaseSettings):
     fold: Fold = Fold()
     cdr: Cdr = Cdr()
     sinks: Sinks = Sinks()
+    retention: Retention = Retention()
+    billing: Billing = Billing()
     reports: Reports = Reports()
     health: Health = Health()
     stack: Stack = Stack()

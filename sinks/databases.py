@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from pipeline.settings import Settings, WrongSettings
 from sinks.sql.dialect import Dialect
+from sinks.sql.odbc import WrongDatabase, address_of
 from sinks.sql.sqlite import SQLite
+from sinks.sql.sqlserver import SQLServer
 
 
 def dialect_of(settings: Settings) -> Dialect:
     """The database that the setting sinks.database names. Raises WrongSettings."""
     file = settings.database_file
+    if file is not None:
+        return SQLite(file)
+    try:
+        return SQLServer(address_of(settings.sinks.database), password_of(settings))
+    except WrongDatabase as wrong:
+        raise WrongSettings(f"setting sinks.database: {wrong}; a file is named sqlite:///FILE") from None
+
+
+def password_of(settings: Settings) -> str | None:
+    """Raises WrongSettings if the file cannot be read."""
+    file = settings.sinks.password_file
     if file is None:
-        raise WrongSettings(f"setting sinks.database is {settings.sinks.database!r}: a database is named sqlite:///FILE")
-    return SQLite(file)
+        return settings.sinks.password.get_secret_value() or None
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n") or None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise WrongSettings(f"setting sinks.password_file is {file}: {reason}") from None

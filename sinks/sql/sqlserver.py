@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyodbc
 
 from sinks.sql import tsql
 from sinks.sql.buffer import TopicPartition
-from sinks.sql.dialect import Connection, Cursor
+from sinks.sql.dialect import Cursor
 from sinks.sql.errors import Fatal, Poison, Transient
 from sinks.sql.odbc import Address, WrongDatabase, connection_string
 from sinks.sql.rows import TABLES, Kind, Row, Table
@@ -54,7 +55,7 @@ class SQLServer:
             raise Fatal(f"{self.address.where}: the setting sinks.database must name the database: odbc:DSN=...;Database=NAME")
         return name
 
-    def connect(self) -> Connection:
+    def connect(self) -> Session:
         if self.live is not None:
             self.live.run(tsql.create_database(self.database))
         try:
@@ -113,14 +114,12 @@ class SQLServer:
         cursor.execute(tsql.READ_GENERATION)
         return int(cursor.fetchall()[0][0])
 
-    def run(self, *statements: str) -> list[Any]:
-        """Execute them one by one on a connection of their own, outside a transaction; gives the rows of the last, if it has any."""
+    def run(self, statement: str) -> list[Any]:
+        """Execute it on a connection of its own, outside a transaction; gives its rows, if it has any."""
         connection = self.connect()
         try:
-            cursor = connection.cursor()
-            for statement in statements:
-                cursor.execute(statement)
-            return cursor.fetchall() if getattr(cursor, "description", None) else []
+            cursor = connection.cursor().execute(statement)
+            return cursor.fetchall() if cursor.has_rows else []
         finally:
             connection.close()
 
@@ -179,9 +178,8 @@ class Session:
         self._connection = connection
         self._connection.timeout = STATEMENT_TIMEOUT_S
 
-    def cursor(self) -> Cursor:
-        cursor: Cursor = self._connection.cursor()
-        return cursor
+    def cursor(self) -> Reading:
+        return Reading(self._connection.cursor())
 
     def commit(self) -> None:
         self._connection.cursor().execute(tsql.COMMIT)
@@ -192,6 +190,42 @@ class Session:
     def close(self) -> None:
         """The server rolls back what was not committed."""
         self._connection.close()
+
+
+class Reading:
+    """A cursor that gives cells as the binder made them: instants as ms UTC, decimals as text, flags as 0 or 1."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Reading:
+        self._cursor.execute(sql, *parameters)
+        return self
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> None:
+        self._cursor.executemany(sql, rows)
+
+    def fetchall(self) -> list[Any]:
+        return [tuple(map(_plain, row)) for row in self._cursor.fetchall()]
+
+    def fetchmany(self, size: int, /) -> list[Any]:
+        return [tuple(map(_plain, row)) for row in self._cursor.fetchmany(size)]
+
+    @property
+    def rowcount(self) -> int:
+        return int(self._cursor.rowcount)
+
+    @property
+    def has_rows(self) -> bool:
+        return self._cursor.description is not None
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, datetime):
+        return (cell.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
+    if isinstance(cell, Decimal):
+        return str(cell)
+    return int(cell) if isinstance(cell, bool) else cell
 
 
 def as_json(table: Table, rows: Sequence[Row]) -> str:

@@ -23,8 +23,8 @@ def swap(dialect: Dialect, generation: int, coverage: Coverage) -> dict[str, int
         dialect.begin(cursor)
         _check(dialect, cursor, shadow, generation)
         if not coverage.is_whole:
-            _carry_over(cursor, generation, coverage)
-        rows = {table.name: _replace(cursor, table, shadow, generation, coverage) for table in TABLES}
+            _carry_over(dialect, cursor, generation, coverage)
+        rows = {table.name: _replace(dialect, cursor, table, shadow, generation, coverage) for table in TABLES}
         cursor.execute("DELETE FROM rs_offsets")
         cursor.execute(
             f"INSERT INTO rs_offsets (topic, partition, next_offset) SELECT topic, partition, next_offset FROM {shadow}rs_offsets"
@@ -51,7 +51,7 @@ def _check(dialect: Dialect, cursor: Cursor, shadow: str, generation: int) -> No
         raise Fatal("the store and the new generation were made of different logs: nothing was replaced")
 
 
-def _carry_over(cursor: Cursor, generation: int, coverage: Coverage) -> None:
+def _carry_over(dialect: Dialect, cursor: Cursor, generation: int, coverage: Coverage) -> None:
     calls = [(generation, CARRIED, *call) for call in sorted(coverage.calls)]
     for table in TABLES:
         if "guid" in table.key_names and calls:
@@ -59,10 +59,11 @@ def _carry_over(cursor: Cursor, generation: int, coverage: Coverage) -> None:
     if coverage.bins_from is None:
         cursor.execute(f"UPDATE {BINS.name} SET generation = ?, mark = ?", (generation, CARRIED))
     else:
-        cursor.execute(f"UPDATE {BINS.name} SET generation = ?, mark = ? WHERE bin_start < ?", (generation, CARRIED, coverage.bins_from))
+        before = (generation, CARRIED, dialect.instant(coverage.bins_from))
+        cursor.execute(f"UPDATE {BINS.name} SET generation = ?, mark = ? WHERE bin_start < ?", before)
 
 
-def _replace(cursor: Cursor, table: Table, shadow: str, generation: int, coverage: Coverage) -> int:
+def _replace(dialect: Dialect, cursor: Cursor, table: Table, shadow: str, generation: int, coverage: Coverage) -> int:
     """One table; those that carried rows over are found by their guard."""
     columns = ", ".join(table.names)
     copy = f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {shadow}{table.name} AS s"
@@ -81,6 +82,6 @@ def _replace(cursor: Cursor, table: Table, shadow: str, generation: int, coverag
         elif table is not BINS:
             cursor.execute(copy)
         elif coverage.bins_from is not None:
-            cursor.execute(f"{copy} WHERE bin_start >= ?", (coverage.bins_from,))
+            cursor.execute(f"{copy} WHERE bin_start >= ?", (dialect.instant(coverage.bins_from),))
     cursor.execute(f"SELECT count(*) FROM {table.name} WHERE generation = ? AND mark < ?", (generation, CARRIED))
     return int(cursor.fetchall()[0][0])

@@ -6,8 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
@@ -62,18 +60,9 @@ def select(dialect: Dialect, sql: str) -> list[tuple[Any, ...]]:
     try:
         cursor = connection.cursor()
         cursor.execute(sql)
-        return [tuple(map(plain, row)) for row in cursor.fetchall()]
+        return [tuple(row) for row in cursor.fetchall()]
     finally:
         connection.close()
-
-
-def plain(cell: Any) -> Any:
-    """A cell as the binder gave it: databases have types of their own for instants, decimals and flags."""
-    if isinstance(cell, datetime):
-        return (cell - datetime(1970, 1, 1)) // timedelta(milliseconds=1)  # noqa: DTZ001 - the store's instants have no zone: they are UTC
-    if isinstance(cell, Decimal):
-        return str(cell)
-    return int(cell) if isinstance(cell, bool) else cell
 
 
 def stored(dialect: Dialect) -> dict[str, list[tuple[Any, ...]]]:
