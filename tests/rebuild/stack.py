@@ -76,9 +76,9 @@ def kill(part: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def running(bootstrap: str, data: Path, **sections: Any) -> AsyncIterator[Stack]:
+async def running(bootstrap: str, data: Path, partitions: int = PARTITIONS, **sections: Any) -> AsyncIterator[Stack]:
     settings = read(
-        kafka={"bootstrap": bootstrap, "partitions": PARTITIONS},
+        kafka={"bootstrap": bootstrap, "partitions": partitions},
         stack={"data": str(data)},
         health={"bridge_port": free_port(), "agents_port": free_port(), "sinks_port": free_port()},
         checkpoint={"interval": 0.05},
