@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.agents import oracle
 from tests.agents.log_oracle import Closing, Entry, Judge, Limits, Posted, Session, closed_form, judge
 from tests.agents.teaser import TIMEOUT, scenario
 from tests.agents.world import MINUTE, T0, event
@@ -107,6 +108,19 @@ def test_closing_records() -> None:
     assert (found.stream, [s.conflicts for _, _, s in found.sessions()]) == (T0, [0])
 
 
+def test_a_closing_record_names_the_last_instant_in_time() -> None:
+    """An event of a clock that is ahead lies past the time-out before the time-out is there."""
+    log: list[Entry] = [say("call.start", 0), say("call.update", 2 * TIMEOUT, receipt=1)]
+    assert of(log) == of([*log, close(2 * TIMEOUT)]) == (None, None)
+    assert of([*log, close(0)]) == of(log, TIMEOUT - 1) == (0, "TIMED_OUT")
+
+
+def test_an_end_comes_before_a_time_out() -> None:
+    events = [e for e, _ in (say("call.start", 0), say("call.end", 9, end_state="USER_END"))]
+    found = oracle.session_of(events, timed_out=T0)
+    assert (found["end"], found["state"]) == (T0 + 9, "USER_END")
+
+
 @pytest.mark.parametrize(("by", "want"), [(-1, "late"), (0, "added"), (1, "added")])
 def test_late_is_more_than_lateness_behind_stream_time(by: int, want: str) -> None:
     now = LATENESS + 4 * MINUTE
@@ -144,6 +158,7 @@ def test_a_call_that_speaks_of_a_bin_holds_it_open() -> None:
     early: list[Entry] = [say("call.start", 6 * MINUTE, session="s2", comp_id=301), passes(now)]
     assert outcomes([*early, say("call.end", now, end_ts=5 * MINUTE)])[-1] == "added"
     assert outcomes([*early, say("call.end", now, end_ts=9 * MINUTE)])[-1] == "added"
+    assert outcomes([*early, say("call.end", now, end_ts=16 * MINUTE)])[-1] == "added"
     assert outcomes([*early, say("call.end", now, end_ts=5 * MINUTE - 1)])[-1] == "late"
     assert outcomes([*early, say("call.end", now, call=2, end_ts=9 * MINUTE)])[-1] == "late"
 
