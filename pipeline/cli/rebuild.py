@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -63,6 +64,8 @@ def rebuild(
         rs rebuild --yes --data /tmp/august --set fold.lateness=0
     """
     current = settings.read(**assigned(given or [], {"stack": {"data": data}} if data is not None else {}))
+    if not (yes or compare_only or sys.stdin.isatty()):
+        fail("nobody can be asked before the swap: call it from a terminal, or with --yes or --compare-only")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         code = asyncio.run(_rebuild(current, Options(yes, compare_only, keep_old), Console(highlight=False, soft_wrap=True)))
@@ -100,18 +103,36 @@ async def _rebuild(current: settings.Settings, options: Options, console: Consol
                     console.print(line)
                 if options.compare_only:
                     return 1 if any(table.total for table in found) else 0
-                if not (options.yes or await asyncio.to_thread(typer.confirm, "Put the new rows in place of the live ones?")):
+                if not (options.yes or await _confirmed(console)):
                     return 1
                 swap_began = time.monotonic()
                 rows = await work.swap()
                 swapped = True
             say(f"swapped in {time.monotonic() - swap_began:.1f} s: {sum(rows.values()):,} rows are those of generation {work.new.number}")
         finally:
-            if not swapped:
-                say("dropping the new generation; the live rows are as they were")
-                await work.drop_new()
+            if not swapped and await work.drop_new():
+                say(f"generation {work.new.number} is dropped; the live rows are as they were")
+            elif not swapped:
+                say(f"the store has the rows of generation {work.new.number}: the workers of the sinks make it current, if they run")
         await _finish(work, options, console)
     return 0
+
+
+async def _confirmed(console: Console) -> bool:
+    """A question that leaves the loop running: the workers are looked after meanwhile, and Ctrl-C works."""
+    console.print("Put the new rows in place of the live ones? \\[y/N]: ", end="")
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def take() -> None:
+        if not answer.done():
+            answer.set_result(sys.stdin.readline())
+
+    loop.add_reader(sys.stdin, take)
+    try:
+        return (await answer).strip().lower() in ("y", "yes")
+    finally:
+        loop.remove_reader(sys.stdin)
 
 
 async def _finish(work: Rebuild, options: Options, console: Console) -> None:

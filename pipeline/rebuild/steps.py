@@ -61,10 +61,6 @@ class Rebuild:
         self.live_runs = False
         self._supervisor: Supervisor | None = None
 
-    @property
-    def shadow_number(self) -> int:
-        return self.new.number
-
     # -- begin
 
     async def prepare(self) -> None:
@@ -248,10 +244,14 @@ class Rebuild:
         await asyncio.to_thread(self.store.drop_shadow, self.new.number)
         await self._say_state(self.old, "dropped")
 
-    async def drop_new(self) -> None:
-        """Give the new generation up; the live rows are as they were. Raises RebuildFault, KafkaError."""
+    async def drop_new(self) -> bool:
+        """Give the new generation up; the live rows are as they were. False: nothing was dropped, as the store has its rows already, and
+        a worker of the sinks makes it current. Raises RebuildFault, KafkaError."""
+        if (await self._standing()).generation == self.new.number:
+            return False
         await self._nobody_in(self.new)
         await self._drop(self.new)
+        return True
 
     async def _patiently(self, call: Callable[..., T], *given: object) -> T:
         """Call it in a thread, again while the store is busy."""

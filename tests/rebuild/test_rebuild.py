@@ -164,6 +164,7 @@ async def a_swap_that_breaks_off_is_completed(stack: Stack, monkeypatch: pytest.
                 patch.setattr(generations, "make_current", broken)
                 with pytest.raises(Broken):
                     await work.swap()
+        assert not await work.drop_new()
         assert await work.taken_over()
     assert (await generations.read(stack.settings.kafka.bootstrap)).current == 3
     assert stack.rows("SELECT DISTINCT generation FROM calls") == [(3,)]
