@@ -9,27 +9,29 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.bins import base_of
-from agents.state import TenantsRow
+from agents.state import Call, TenantsRow
 from pipeline import topics
+from pipeline.generation import FIRST
+from pipeline.health import HealthServer
 from pipeline.init import create_topics
 from pipeline.runtime import codec
 from pipeline.settings import Settings, read
 from tests.agents import oracle
-from tests.agents.world import MINUTE, T0, differences, random_events, record, said, wanted
+from tests.agents.world import MINUTE, T0, differences, event, random_events, record, said, wanted
 from tests.conftest import free_port
 
 PARTITIONS = 4
 FAUST = Path(sys.executable).with_name("faust")
-decode = msgspec.msgpack.Decoder(TenantsRow).decode
 
 
 @pytest.fixture
@@ -65,9 +67,10 @@ async def reader(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsum
         yield consumer
 
 
-async def rows(settings: Settings, topic: str) -> dict[bytes, Any]:
+async def rows(settings: Settings, topic: str, kind: Any = TenantsRow) -> dict[bytes, Any]:
     """The table of a changelog: the highest mark of each key."""
     found: dict[bytes, tuple[int, Any]] = {}
+    decode = msgspec.msgpack.Decoder(kind).decode
     async with reader(settings, topic) as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
         await consumer.seek_to_beginning()
@@ -80,11 +83,11 @@ async def rows(settings: Settings, topic: str) -> dict[bytes, Any]:
     return {key: value for key, (_, value) in found.items()}
 
 
-async def post(settings: Settings, events: list[dict[str, Any]]) -> None:
+async def post(settings: Settings, events: list[dict[str, Any]], to: int | None = None) -> None:
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap) as producer:
         for i, e in enumerate(events):
             made = record(i, e)
-            partition = topics.partition_of(made.key, PARTITIONS)
+            partition = topics.partition_of(made.key, PARTITIONS) if to is None else to
             await producer.send(
                 topics.BILLING, made.value, key=made.key, partition=partition, timestamp_ms=made.timestamp, headers=made.headers
             )
@@ -113,3 +116,79 @@ async def test_kill_minus_nine_leaves_exact_tables(settings: Settings, tmp_path:
             await asyncio.sleep(1)
             got = said([await rows(settings, topics.TENANTS_CHANGELOG)])
     assert not differences(got, want)
+
+
+async def values(settings: Settings, topic: str) -> list[Any]:
+    """Every record of a topic, by partition and offset."""
+    found = []
+    async with reader(settings, topic) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        await consumer.seek_to_beginning()
+        for tp, end in ends.items():
+            while await consumer.position(tp) < end:
+                found += [await consumer.getone(tp), *(await consumer.getmany(tp)).get(tp, [])]
+    return found
+
+
+async def until(found: Callable[[], Awaitable[Any]], seconds: float) -> Any:
+    end = time.monotonic() + seconds
+    while not (what := await found()):
+        assert time.monotonic() < end, "not within the time"
+        await asyncio.sleep(0.3)
+    return what
+
+
+async def test_a_silent_call_is_closed_while_the_bridge_works_and_leaves(settings: Settings, tmp_path: Path) -> None:
+    """Time-outs count idle time only while the bridge works; then call and rows leave the tables by stream time."""
+    await create_topics(settings)
+    mortal = settings.model_copy(
+        update={
+            "cdr": settings.cdr.model_copy(update={"call_timeout": 2.0, "keep_timed_out": 4.0}),
+            "fold": settings.fold.model_copy(update={"lateness": 4.0}),
+            "health": settings.health.model_copy(update={"bridge_port": free_port()}),
+        }
+    )
+    for group, names in (("cdr", ("call_timeout", "keep_timed_out")), ("fold", ("lateness",)), ("health", ("bridge_port",))):
+        getattr(mortal, group).model_fields_set.update(names)
+    mortal.model_fields_set.update({"cdr", "fold", "health"})
+    now = round(time.time() * 1000)
+    start = event("call.start", now, 0, call=PARTITIONS)
+    key = start["guid"].encode()
+
+    async def closings() -> list[Any]:
+        return [r for r in await values(mortal, topics.BILLING) if b"call.timeout" in r.value]
+
+    with worker(mortal, tmp_path):
+        await post(mortal, [start])
+        await until(lambda: rows(mortal, topics.CALLS_CHANGELOG, Call), 30)
+        await asyncio.sleep(4)
+        assert await closings() == []  # it has been silent for long, but nobody knows whether the bridge works
+        bridge = HealthServer("127.0.0.1", mortal.health.bridge_port, {})
+        await bridge.start()
+        try:
+            (closing,) = await until(closings, 20)
+        finally:
+            await bridge.stop()
+        assert orjson.loads(closing.value) == {
+            "kind": "call.timeout",
+            "guid": start["guid"],
+            "comp_id": start["comp_id"],
+            "session": start["session"],
+            "ts": now,
+        }
+
+        async def timed_out() -> bool:
+            call = (await rows(mortal, topics.CALLS_CHANGELOG, Call)).get(key)
+            return call is not None and call.sessions[0].timed_out == now
+
+        await until(timed_out, 10)
+        ten_minutes_on = [{**event("call.start", now + 10 * MINUTE, n, session="other", call=PARTITIONS + 1)} for n in range(2)]
+        partition = topics.partition_of(key, PARTITIONS)
+        await post(mortal, ten_minutes_on, partition)
+
+        async def left() -> bool:
+            gone = {r.key for r in await values(mortal, topics.CALLS_CHANGELOG) if r.value is None}
+            rows_gone = {r.key for r in await values(mortal, FIRST.changelog("activity")) if r.value is None}
+            return key in gone and any(key.startswith(b"RM|component_type|@") for key in rows_gone)
+
+        await until(left, 20)
