@@ -22,6 +22,10 @@ class Cursor(Protocol):
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> object: ...
     def fetchall(self) -> list[Any]: ...
     def fetchmany(self, size: int, /) -> list[Any]: ...
+    @property
+    def rowcount(self) -> int:
+        """Rows that the last statement changed."""
+        ...
 
 
 class Connection(Protocol):
@@ -92,6 +96,19 @@ class Dialect(Protocol):
     def replace_children(self, table: Table) -> tuple[str, ...]:
         """Replace the children of each parent whose staged row is the one in the store. Parents are written before, and both
         are staged."""
+        ...
+
+    def delete_some(self, table: str, condition: str, most: int) -> str:
+        """Delete at most so many of the rows for which the condition holds."""
+        ...
+
+    def select_some(self, columns: str, table: str, condition: str, order: str, most: int) -> str:
+        """The first so many rows for which the condition holds."""
+        ...
+
+    def of_calls(self, table: str) -> str:
+        """The condition that a row of the table belongs to one of some calls: (source partition, guid), as a JSON list of lists in one
+        parameter."""
         ...
 
     def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:

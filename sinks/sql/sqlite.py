@@ -12,7 +12,7 @@ from pathlib import Path
 from sinks.sql.buffer import TopicPartition
 from sinks.sql.dialect import Connection, Cursor
 from sinks.sql.errors import Fatal, Poison, Transient
-from sinks.sql.rows import Kind, Row, Table
+from sinks.sql.rows import TABLES, Kind, Row, Table
 
 LOCK_TIMEOUT_S = 5.0  # readers never block the writer in WAL mode; only another writer or a backup does
 
@@ -125,6 +125,16 @@ class SQLite:
             f"INSERT INTO {table.name} ({', '.join(table.names)})"
             f" SELECT {', '.join(f's.{name}' for name in table.names)} FROM temp.stage_{table.name} AS s {stored}",
         )
+
+    def delete_some(self, table: str, condition: str, most: int) -> str:
+        key = ", ".join(next(known for known in TABLES if known.name == table).key_names)
+        return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {most})"
+
+    def select_some(self, columns: str, table: str, condition: str, order: str, most: int) -> str:
+        return f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order} LIMIT {most}"
+
+    def of_calls(self, table: str) -> str:  # noqa: ARG002 - the columns are called the same in every table
+        return "(source_partition, guid) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
 
     def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:
         cursor.executemany(

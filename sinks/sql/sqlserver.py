@@ -160,6 +160,15 @@ class SQLServer:
     def replace_children(self, table: Table) -> tuple[str, ...]:
         return tsql.replace_children(table)
 
+    def delete_some(self, table: str, condition: str, most: int) -> str:
+        return tsql.delete_some(table, condition, most)
+
+    def select_some(self, columns: str, table: str, condition: str, order: str, most: int) -> str:
+        return tsql.select_some(columns, table, condition, order, most)
+
+    def of_calls(self, table: str) -> str:
+        return tsql.of_calls(table)
+
     def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:
         rows = orjson.dumps([(*tp, offset) for tp, offset in sorted(positions.items())]).decode()
         cursor.execute(tsql.UPDATE_OFFSETS, (rows,))

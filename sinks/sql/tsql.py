@@ -17,7 +17,7 @@ MAX_UNITS = 4000  # of nvarchar(n)
 # Once for each session. XACT_ABORT: an error ends the transaction on the server, too. What FreeTDS and Microsoft's driver set differently
 # is set here: filtered indexes refuse a session without these.
 SESSION = (
-    "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 30000; SET ANSI_NULLS ON; SET ANSI_PADDING ON; "
+    "SET XACT_ABORT ON; SET LOCK_TIMEOUT 30000; SET ANSI_NULLS ON; SET ANSI_PADDING ON; "
     "SET ANSI_WARNINGS ON; SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF"
 )
 
@@ -29,7 +29,8 @@ COMMIT = "COMMIT TRANSACTION"
 ROLLBACK = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
 
 LOCK_SCHEMA = (
-    "DECLARE @got int; EXEC @got = sp_getapplock @Resource = 'rs_schema', @LockMode = 'Exclusive', @LockOwner = 'Transaction',"
+    "SET NOCOUNT ON; DECLARE @got int; "
+    "EXEC @got = sp_getapplock @Resource = 'rs_schema', @LockMode = 'Exclusive', @LockOwner = 'Transaction',"
     " @LockTimeout = 60000; SELECT @got"
 )
 
@@ -135,6 +136,21 @@ def replace_children(table: Table) -> tuple[str, ...]:
         f" JOIN {parent.name} AS p ON {same(guarded, 'p', 's')}",
         f"INSERT INTO {table.name} ({names}) SELECT {', '.join(f's.{name}' for name in table.names)}"
         f" FROM {stage_name(table)} AS s JOIN {parent.name} AS p ON {same(guarded, 'p', 's')}",
+    )
+
+
+def delete_some(table: str, condition: str, most: int) -> str:
+    return f"DELETE TOP ({most}) FROM {table} WHERE {condition}"
+
+
+def select_some(columns: str, table: str, condition: str, order: str, most: int) -> str:
+    return f"SELECT TOP ({most}) {columns} FROM {table} WHERE {condition} ORDER BY {order}"
+
+
+def of_calls(table: str) -> str:
+    return (
+        f"EXISTS (SELECT 1 FROM OPENJSON(?) WITH (source_partition bigint '$[0]', guid varchar(36) COLLATE {BINARY} '$[1]') AS k"
+        f" WHERE k.source_partition = {table}.source_partition AND k.guid = {table}.guid)"
     )
 
 

@@ -124,8 +124,8 @@ def bin_record(value: int, start: int, mark: int, offset: int = 0, arrivals: int
     return FakeRecord(offset, key, bin_value(mark, arrivals))
 
 
-def tick_record(partition: int, mark: int, offset: int = 0) -> FakeRecord:
-    return FakeRecord(offset, tick_key(partition), codec.join(mark, encode(Tick(T0, T0 + 1, T0 + 2))))
+def tick_record(partition: int, mark: int, offset: int = 0, stream: int = T0) -> FakeRecord:
+    return FakeRecord(offset, tick_key(partition), codec.join(mark, encode(Tick(stream, stream + 1, stream + 2))))
 
 
 def event_record(n: int, seq: int, billing_offset: int, offset: int = 0, text: str = "hello", partition: int = 3) -> FakeRecord:

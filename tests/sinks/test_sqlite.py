@@ -22,6 +22,7 @@ from sinks.sql.sqlite import SQLite
 from sinks.sql.writer import Writer
 from tests.sinks.builders import call_record, calls, guid
 from tests.sinks.contract import CALLS_0, StoreContract, offsets, opened, select, stored, write
+from tests.sinks.retention_contract import RetentionContract
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +35,10 @@ def dialect(tmp_path: Path) -> SQLite:
 class TestSQLite(StoreContract):
     def columns(self, dialect: SQLite, table: str) -> list[tuple[str, bool]]:  # type: ignore[override]
         return [(name, not not_null) for _, name, _, not_null, *_ in select(dialect, f"PRAGMA table_info({table})")]
+
+
+class TestSQLiteRetention(RetentionContract):
+    pass
 
 
 def test_readers_are_not_blocked_and_see_whole_transactions(dialect: SQLite) -> None:

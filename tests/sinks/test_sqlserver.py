@@ -63,7 +63,7 @@ def test_a_batch_is_one_transaction_in_the_order_that_guards_it(server: FakeServ
     writer = Writer(dialect())
     writer.write([*calls(call_record(1, mark=5)), *bound(TENANTS_0[0], [bin_record(102, T0, mark=5)])], {CALLS_0: 9})
     sent = server.statements
-    assert sent[0] == "SET NOCOUNT"
+    assert sent[0] == "SET XACT_ABORT"
     assert sent[1:10] == [f"CREATE #stage_{table.name}" for table in TABLES]
     children = [
         step

@@ -6,6 +6,7 @@ import pytest
 
 from sinks.sql.sqlserver import SQLServer
 from tests.sinks.contract import StoreContract, select
+from tests.sinks.retention_contract import RetentionContract
 from tests.sinks.server import emptied, needs_server, server
 
 pytestmark = needs_server
@@ -20,3 +21,7 @@ class TestSQLServer(StoreContract):
     def columns(self, dialect: SQLServer, table: str) -> list[tuple[str, bool]]:  # type: ignore[override]
         sql = f"SELECT COLUMN_NAME, IS_NULLABLE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{table}'"
         return [(name, nullable == "YES") for name, nullable in select(dialect, sql)]
+
+
+class TestSQLServerRetention(RetentionContract):
+    pass
