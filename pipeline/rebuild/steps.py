@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from sinks.topic_id import topic_id
 
 LOOKS = 3  # at rows that go on changing while they are compared
 GONE_S = 70.0  # a worker that was killed leaves its group when its session times out
+BUILD_STALLED_S = 300.0  # a worker that dies says so meanwhile, and is started again
 TAKEN_OVER_S = 180.0  # for the live workers to start again and recover their tables
 BUSY_S = 0.5
 BUSY_TIMES = 240
@@ -151,6 +153,8 @@ class Rebuild:
             yield
         finally:
             await self._supervisor.stop()
+            for part in workers:  # tables on disk are worth nothing without their process
+                shutil.rmtree(self.settings.stack.data.absolute() / "faust" / part.name, ignore_errors=True)
 
     def _said(self, kind: str, text: str) -> None:
         if kind in ("died", "note"):
@@ -162,7 +166,8 @@ class Rebuild:
 
     async def build(self, advance: Advance) -> None:
         """Wait until the new generation has stored the log. Raises Stalled, KafkaError."""
-        await stored_all(self.log, self.new, self.store.shadow(self.new.number), self.new.history, advance)
+        shadow = self.store.shadow(self.new.number)
+        await stored_all(self.log, self.new, shadow, self.new.history, advance, patience_s=BUILD_STALLED_S)
         await self._catch_up(advance)
 
     async def _catch_up(self, advance: Advance = lambda *_: None) -> None:

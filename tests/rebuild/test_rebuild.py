@@ -21,6 +21,7 @@ from pipeline.generation import Generation
 from pipeline.rebuild.log import Log
 from pipeline.rebuild.reach import FOLDED, STORED
 from pipeline.rebuild.steps import Rebuild
+from pipeline.settings import WrongSettings, read
 from sinks.sql.compare import Differences
 from tests.agents.world import MINUTE, T0, event, random_events
 from tests.conftest import kafka_node
@@ -183,3 +184,19 @@ async def nothing_differs_any_more(stack: Stack) -> None:
     known = await generations.read(stack.settings.kafka.bootstrap)
     assert {number: one.state for number, one in known.all.items()} == {1: "dropped", 2: "dropped", 3: "live", 9: "dropped", 10: "dropped"}
     assert not list(stack.database.parent.glob("reporting.g*"))
+
+    def of_worker(number: int) -> int:
+        chosen = stack.settings.model_copy(update={"fold": stack.settings.fold.model_copy(update={"generation": number})})
+        return generations.of_worker(chosen)[0].number
+
+    assert [of_worker(number) for number in (0, 3)] == [3, 3]
+    for number in (2, 4):  # dropped, never made
+        with pytest.raises(WrongSettings, match=f"fold.generation is {number}"):
+            of_worker(number)
+
+
+def test_a_worker_that_cannot_ask_kafka_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    monkeypatch.setattr(generations, "PATIENCE_S", 0)
+    with pytest.raises(generations.KafkaAway, match=r"Kafka at 127\.0\.0\.1:1 cannot be asked"):
+        generations.of_worker(read(kafka={"bootstrap": "127.0.0.1:1"}))
