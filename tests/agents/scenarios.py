@@ -185,8 +185,9 @@ class Source:
         sent = [(activity_key(dimension, start, self.number), encode(row)) for (dimension, start), row in self._cut(self.activity)]
         self._cut(self.calls)
         now = self.fold.time.now
-        self.clock = max(self.clock, now + idle if now else 0)
-        return [*sent, (tick_key(self.number), encode(Tick(now, self.clock, 0, self.read, self.fold.time.floor)))]
+        clock = now + idle if now else 0
+        self.clock = max(self.clock, clock)
+        return [*sent, (tick_key(self.number), encode(Tick(now, clock, 0, self.read, self.fold.time.floor)))]
 
     def _drain(self) -> list[Written]:
         found = []
