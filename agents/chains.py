@@ -290,7 +290,12 @@ class Chains:
         for _, changes, _ in known.values():
             for counts in changes.values():
                 occupied = _moved(occupied, {}, counts)
-        row, start = Bin(occupied=occupied), horizon + BASE_MS if occupied else min(known)
+        start = min(known)
+        # Else a partition's rows have come, and its tick, which moves the horizon to them, comes next.
+        trusted = min(occupied.values(), default=0) >= 0 and start <= horizon + FURTHEST_AHEAD_MS
+        if trusted and occupied:
+            start = horizon + BASE_MS
+        row = Bin(occupied=occupied if trusted else {})
         reached = []
         while True:
             figures, changes, _ = known.get(start) or (Figures(), {}, {})
@@ -301,7 +306,7 @@ class Chains:
             later = [at for at in known if at > start]
             if not later:
                 return reached
-            start = start + BASE_MS if row.occupied else min(later)
+            start = start + BASE_MS if trusted and row.occupied else min(later)
 
     def _put(self, dimension: bytes, chain: Chain, start: int, row: Bin) -> bool:
         written = self._write(dimension, BASE, start, row)
@@ -365,6 +370,7 @@ class Chains:
 
 
 NO_ROW = Bin()
+FURTHEST_AHEAD_MS = 24 * 3_600_000 + BASE_MS  # of a sender's clock (rule M7)
 # The bins that ask for a row of a granularity; the row itself, where none does.
 PARENTS = {
     granularity: tuple(parent for parent, child in CHILD.items() if child == granularity) or (granularity,) for granularity in GRANULARITIES
