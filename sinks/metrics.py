@@ -14,3 +14,5 @@ SECONDS = Histogram(
 RETRIES = Counter("rs_sink_retries", "Transactions tried again after an error that may go away")
 QUARANTINED = Counter("rs_sink_quarantined", "Records put to rs.sink.quarantine", ["reason"])
 BEHIND = Gauge("rs_sink_behind", "Records of the topic that are not in the store yet", ["topic", "partition"])
+PURGED = Counter("rs_sink_purged", "Rows that retention removed; of classes cdr and var: calls", ["kind"])
+PURGE_COMPLETED = Gauge("rs_sink_purge_completed_timestamp_seconds", "When retention last found nothing left that is too old")

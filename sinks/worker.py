@@ -21,9 +21,11 @@ from pipeline.runtime import Message, Start
 from pipeline.settings import load
 from sinks import metrics
 from sinks.databases import dialect_of
+from sinks.purging import Purging
 from sinks.sql.binder import Unstorable
 from sinks.sql.buffer import TopicPartition
 from sinks.sql.errors import Fatal
+from sinks.sql.retention import Keep
 from sinks.sql.task import SQLStore
 from sinks.topic_id import topic_id
 
@@ -87,6 +89,8 @@ source = app.topic(*generation.stored, key_type=bytes, value_type=bytes, value_s
 checkpoint = app.checkpoint(source, [store], interval=settings.sinks.interval, max_events=settings.sinks.max_rows)
 app.check_assigned(checkpoint)
 app.checks["database"] = lambda: store.trouble
+assigned: set[TP] = set()
+first = TP(generation.stored[0], 0)  # whoever has it looks after retention
 
 
 @app.agent(source)  # type: ignore[untyped-decorator]  # Faust ships no types
@@ -95,14 +99,26 @@ async def store_rows(stream: Any) -> None:
         store.add(chunk.tp, chunk.records)
 
 
+if (keep := Keep.of(settings)) is not None and settings.retention.interval and generation.number <= known.current:
+    purging = Purging(live, keep, lambda: first in assigned and not app.should_stop)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def purge_from_time_to_time() -> None:
+        while not app.should_stop:
+            await app.sleep(settings.retention.interval)
+            await purging.once()
+
+
 @checkpoint.on_assigned
 def show_lag(starts: Mapping[TP, Start]) -> None:
+    assigned.update(starts)
     for tp in starts:
         metrics.BEHIND.labels(*tp).set_function(partial(behind, tp))
 
 
 @checkpoint.on_revoked
 def hide_lag(tps: set[TP]) -> None:
+    assigned.difference_update(tps)
     for tp in tps:
         metrics.BEHIND.remove(*tp)
 

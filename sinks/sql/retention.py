@@ -9,7 +9,7 @@ nothing of the shorter ones that go before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -82,7 +82,7 @@ class Purge:
         self._keep = keep
         self._var_was_looked_through = False
 
-    def run(self) -> Iterator[Removed]:
+    def run(self) -> Generator[Removed, None, None]:
         """One item a transaction, so that whoever iterates can show, pause or stop. Ends when nothing is too old any more."""
         try:
             connection = self._dialect.connect()

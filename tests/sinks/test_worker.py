@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def worker(broker: str, data: Path, health_port: int) -> Iterator[subprocess.Pop
         "RS_STACK__DATA": str(data),
         "RS_HEALTH__SINKS_PORT": str(health_port),
         "RS_SINKS__INTERVAL": "0.05",
+        "RS_RETENTION__INTERVAL": "0.2",  # nothing is too old, so nothing may go
         "RS_SINKS__MAX_ROWS": "200",  # many small transactions: more moments to be killed in
     }
     command = [sys.executable, "-m", "faust", "-A", "sinks", "--datadir", str(data / "faust"), "worker", "--without-web"]
@@ -146,6 +148,7 @@ async def test_kill_9_of_the_worker(kafka: str, tmp_path: Path) -> None:
         figures = get(port, "/metrics")
         assert "rs_sink_transactions_total" in figures
         assert f'rs_sink_behind{{partition="0",topic="{topics.CALLS_CHANGELOG}"}} 0.0' in figures
+        await until(lambda: float(re.findall(r"^rs_sink_purge_completed\S+ (\S+)", get(port, "/metrics"), re.MULTILINE)[0]) > 0, process)
         process.terminate()
         assert process.wait(20) == 0
 

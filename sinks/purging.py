@@ -1,0 +1,58 @@
+"""Retention beside the writer: from time to time what is too old leaves the store, in pauses that leave the writer the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, sleep
+
+import structlog
+
+from sinks import metrics
+from sinks.sql.dialect import Dialect
+from sinks.sql.errors import Transient
+from sinks.sql.retention import Keep, Purge
+
+LONGEST_PAUSE_S = 2.0
+
+log = structlog.get_logger("sinks")
+
+
+class Purging:
+    """`may_go_on`: asked between two transactions; one of several workers is enough."""
+
+    def __init__(self, dialect: Dialect, keep: Keep, may_go_on: Callable[[], bool]) -> None:
+        self._purge = Purge(dialect, keep)
+        self._may_go_on = may_go_on
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="purge")
+
+    async def once(self) -> dict[str, int]:
+        """Remove what is too old; gives rows by class. What a database that is away leaves undone is done the next time. Raises Fatal."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._run)
+        except Transient as error:
+            log.warning("retention goes on later", reason=str(error))
+            return {}
+
+    def _run(self) -> dict[str, int]:
+        rows: dict[str, int] = {}
+        if not self._may_go_on():
+            return rows
+        removed = self._purge.run()
+        try:
+            begun = monotonic()
+            for batch in removed:
+                metrics.PURGED.labels(batch.kind).inc(batch.rows)
+                rows[batch.kind] = rows.get(batch.kind, 0) + batch.rows
+                if not self._may_go_on():
+                    return rows
+                sleep(min(monotonic() - begun, LONGEST_PAUSE_S))  # half of the time belongs to the writer
+                begun = monotonic()
+        finally:
+            removed.close()
+        metrics.PURGE_COMPLETED.set_to_current_time()
+        return rows
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
