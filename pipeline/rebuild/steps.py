@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,8 +26,10 @@ from pipeline.topics import BILLING
 from sinks.databases import dialect_of
 from sinks.sql.compare import Differences, Look, is_moving, look, settled
 from sinks.sql.coverage import WHOLE, Coverage, coverage
+from sinks.sql.dialect import Dialect
 from sinks.sql.errors import Transient
 from sinks.sql.migrate import migrate
+from sinks.sql.retention import Keep, Purge, counted
 from sinks.sql.standing import Standing, standing
 from sinks.sql.swap import swap
 from sinks.topic_id import topic_id
@@ -35,6 +38,7 @@ LOOKS = 3  # at rows that go on changing while they are compared
 GONE_S = 70.0  # a worker that was killed leaves its group when its session times out
 BUILD_STALLED_S = 300.0  # a worker that dies says so meanwhile, and is started again
 TAKEN_OVER_S = 180.0  # for the live workers to start again and recover their tables
+PURGED_AT_ONCE = 10_000  # rows a transaction
 BUSY_S = 0.5
 BUSY_TIMES = 240
 
@@ -202,6 +206,10 @@ class Rebuild:
                 break
         return settled(before, after)
 
+    def _purge(self, store: Dialect) -> None:
+        if (keep := Keep.of(self.settings)) is not None:
+            counted(Purge(store, dataclasses.replace(keep, batch=PURGED_AT_ONCE)).run())
+
     def _coverage(self, firsts: dict[int, int], reaches_ms: int) -> Coverage:
         connection = self.store.connect()
         try:
@@ -210,6 +218,10 @@ class Rebuild:
             connection.close()
 
     async def _look(self, doing: Say) -> list[Look]:
+        """What is too old leaves both sides before: the log may reach back further than rows are kept."""
+        doing("what is too old")
+        for store in (self.store.shadow(self.new.number), self.store):
+            await self._patiently(self._purge, store)
         return await self._patiently(look, self.store, self.new.number, self.coverage, doing)
 
     # -- swap

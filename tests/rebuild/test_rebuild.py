@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +23,16 @@ from pipeline.rebuild.log import Log
 from pipeline.rebuild.reach import FOLDED, STORED
 from pipeline.rebuild.steps import Rebuild
 from pipeline.settings import WrongSettings, read
+from sinks.databases import dialect_of
 from sinks.sql.compare import Differences
+from sinks.sql.retention import Keep, Purge, counted
 from tests.agents.world import MINUTE, T0, event, random_events
 from tests.conftest import kafka_node
 from tests.rebuild.stack import Stack, kill, running
 
 LATER = T0 + 7 * 60 * MINUTE  # open sessions have timed out, bins of the beginning are closed
 LATE_CALL, FED_COMPONENT, FIRST_FED = 901, 299, 5000
+DAY = 24 * 60 * MINUTE
 
 pytestmark = pytest.mark.slow
 
@@ -92,14 +96,31 @@ async def test_rebuild(own_kafka: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def a_world(stack: Stack) -> None:
-    """Random calls with repetitions, then hours of nothing, then a call that comes too late."""
+    """Some old calls, random ones with repetitions, then hours of nothing, then a call that comes too late. What is too old for the
+    store has left it."""
     rnd = random.Random(3)
+    old = T0 - 10 * DAY
+    for call in range(700, 720):
+        who: dict[str, Any] = {"comp": "MCP", "comp_id": 301, "call": call}
+        await stack.post(
+            [
+                event("call.start", old, 0, **who, tenant_path=[1, 107]),
+                event("call.event", old, 1, **who, log_id="begin", level="METRIC", text="x"),
+                event("sq.failure", old, 2, **who, cause="OTHER"),
+                event("call.end", old + 9, 3, **who, end_state="USER_END"),
+            ]
+        )
     events = random_events(rnd, 200, span_min=20)
     await stack.post(events + rnd.sample(events, len(events) // 4))
     await stack.post(event("call.update", LATER, 0, call=call, comp="EXT", comp_id=77) for call in range(910, 930))  # in every partition
     await stack.post([event("call.start", T0, 0, call=LATE_CALL, tenant_path=[1, 102], dn="800")], receipt=LATER)
     await stack.stored()
     assert await stack.quarantined() == ["late"]
+    keep = Keep.of(stack.settings)
+    assert keep is not None
+    gone = counted(Purge(dialect_of(stack.settings), keep).run())
+    assert gone["events"] == 20
+    assert gone["FIVE_MINUTES"] > 0
 
 
 async def a_rebuild_mends_and_counts_what_was_late(stack: Stack) -> None:
@@ -134,6 +155,7 @@ async def a_rebuild_mends_and_counts_what_was_late(stack: Stack) -> None:
     late = f"{LATE_CALL:08X}-0000-4000-8000-000000000000"
     assert {key["guid"] for key, _, _ in found["calls"].first} == {late, lost}
     assert (found["calls"].total, found["calls"].only_new, found["sessions"].only_new) == (2, 2, 1)
+    assert (found["bins"].only_old, found["bins"].only_new) == (0, 0)
     assert found["bins"].columns["quality_calls"] == 1
     assert found["bins"].columns["arrivals"] > 1  # those of the late call
     assert not any(table.total for name, table in found.items() if name not in ("calls", "sessions", "bins"))
