@@ -21,12 +21,14 @@ MIB = 2**20
 # Of the whole process, however many tables and partitions it has.
 BLOCK_CACHE = 64 * MIB
 WRITE_BUFFERS = 64 * MIB
-# Of one partition. With 4 x 8 of them only some are written to at a time; WRITE_BUFFERS makes the fullest flush first.
+# Of one partition; where many are written to at a time, WRITE_BUFFERS makes them flush earlier.
 WRITE_BUFFER = 4 * MIB
 # Rows are read one by one and hold long runs of the same: larger blocks compress better, and half the index fits into memory.
 BLOCK = 16 * 1024
-# Small files: a filter and an index are read with each, and a compaction moves less at a time.
-FILE = 8 * MIB
+# 32 partitions with all their files open stay below the 1024 that a process may open by default. A partition of up to
+# FILES * FILE never opens one twice.
+FILES = 24
+FILE = 16 * MIB
 BLOOM_BITS = 10  # one in a hundred absent keys is looked for on disk; recovery asks for absent ones mostly
 
 LOCKED = ("lock file", "lock hold by")
@@ -154,6 +156,7 @@ def _options() -> Options:
     options.set_write_buffer_manager(buffers)
     options.set_write_buffer_size(WRITE_BUFFER)
     options.set_target_file_size_base(FILE)
+    options.set_max_open_files(FILES)
     options.set_keep_log_file_num(1)
     options.set_stats_dump_period_sec(0)
     return options

@@ -14,6 +14,7 @@ import msgspec
 from pipeline.runtime import App, Outgoing, transport
 from tests.runtime import faults
 
+CACHE = int(os.environ.get("CACHE", "200000"))
 N = int(os.environ.get("PARTITIONS", "4"))
 JOB = set(os.environ.get("JOB", "").split(","))
 TOPIC = os.environ.get("TOPIC", "events")
@@ -57,7 +58,7 @@ def pack_window(key: tuple[str, int], partition: int) -> bytes:
 
 events = app.topic(TOPIC, key_type=bytes, value_type=bytes)
 windows = app.Table("win", value=Window, partitions=N, pack_key=pack_window, stamped=faults.FAULT != "nomark")
-calls = app.Table("calls", value=Call, partitions=N)
+calls = app.Table("calls", value=Call, partitions=N, cache=CACHE)
 order = [windows, calls]
 if faults.FAULT == "wrong-order":
     order.reverse()
