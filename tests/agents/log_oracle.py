@@ -12,8 +12,8 @@ What the contract leaves open:
 * "As if it had been in time" means: the events of a session, in the order of `ts`, come at their `ts`. The first that is
   `call_timeout` or more behind the one before it finds the session timed out, and so do all behind it.
 * Time-outs come into the log: a session is closed with an event of its own, if stream time is there then, or by a closing record.
-* A call counts as absent when all its sessions have ended and stream time is more than `lateness` (`keep_timed_out`, if one of
-  them timed out) past its last event. What then comes under its guid is another call.
+* A call counts as absent when all its sessions have ended and stream time is more than `lateness` (`keep_timed_out` if that is more, and
+  one of them timed out) past its last event. What then comes under its guid is another call.
 * An event must not reach into the past with `start_ts` or `end_ts` either: it is late when the least instant that it speaks of lies in
   a base bin wholly older than stream time - lateness, unless an event of the same call speaks of that bin or an earlier one already.
 * In a rebuild a session is closed as soon as stream time is there, and nothing is refused for lateness.
@@ -182,7 +182,7 @@ class Judge:
             return False
         timed_out = any(not s.has_end for s in call.values())
         last: int = max(e["ts"] for s in call.values() for e in s.events.values())
-        return self.stream > last + (self.limits.keep_timed_out if timed_out else self.limits.lateness)
+        return self.stream > last + (max(self.limits.keep_timed_out, self.limits.lateness) if timed_out else self.limits.lateness)
 
     def _reaches_back(self, call: Call, event: Event, oldest: int) -> bool:
         least = _first_bin(event)

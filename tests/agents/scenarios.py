@@ -35,6 +35,7 @@ from tests.agents.world import MINUTE, Record, Table, closing, differences, reco
 
 encode, decode_row = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Activity).decode
 TARGETS = 2
+BLOCK = 1000  # scenarios that the command line runs before it says how far it is
 A_DAY_AND_MORE = 25 * HOUR  # after that no clock of a sender is ahead any more
 
 # What is in a log
@@ -367,8 +368,14 @@ def run_all(seeds: Iterable[int]) -> tuple[dict[int, list[str]], Counter[str]]:
 
 
 def main(runs: int, first: int = 0) -> int:
-    began = time.monotonic()
-    wrong, contents = run_all(range(first, first + runs))
+    began, wrong, contents = time.monotonic(), dict[int, list[str]](), Counter[str]()
+    for start in range(first, first + runs, BLOCK):
+        end = min(start + BLOCK, first + runs)
+        found, held = run_all(range(start, end))
+        wrong |= found
+        contents += held
+        sys.stdout.write(f"seeds {start} to {end - 1}: wrong {sorted(found)}, {time.monotonic() - began:.0f} s\n")
+        sys.stdout.flush()
     for name, n in sorted(contents.items()):
         sys.stdout.write(f"{n:>10}  {name}\n")
     for seed in sorted(wrong)[:5]:

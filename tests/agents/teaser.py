@@ -48,7 +48,7 @@ def scenario(seed: int) -> Scenario:
     zone, at = rnd.choice(SHIFTS)
     shift = round(datetime.fromisoformat(at).timestamp() * 1000)
     begin = shift - rnd.choice([0, 10, 30, 60, 90]) * MINUTE - rnd.choice([0, 0, rnd.randrange(5 * MINUTE)])
-    keep = rnd.choice([25 * MINUTE, 45 * MINUTE, 30 * DAY])
+    keep = rnd.choice([5 * MINUTE, 25 * MINUTE, 45 * MINUTE, 30 * DAY])
     limits = Limits(TIMEOUT, rnd.choice([LATENESS, LATENESS, LATENESS, LATENESS, 0]), keep)
     partitions = rnd.randint(1, 3)
     contents: Counter[str] = Counter()

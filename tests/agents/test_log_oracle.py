@@ -177,6 +177,11 @@ def test_a_call_with_a_time_out_waits_longer_for_its_end(by: int, calls: int) ->
     assert len([guid for guid, _, _ in judge(log, LIMITS).sessions() if guid.startswith("00000001")]) == calls
 
 
+def test_no_call_leaves_before_lateness_has_passed() -> None:
+    log: list[Entry] = [say("call.start", 0), close(0), passes(LATENESS), say("call.update", 1, session="s2")]
+    assert judge(log, Limits(TIMEOUT, LATENESS, 5 * MINUTE)).gone == []
+
+
 def test_in_history_nothing_is_refused_and_time_outs_come_at_once() -> None:
     log: list[Entry] = [say("call.start", 0), passes(LATENESS + KEEP), say("call.end", 1, call=2), say("call.update", 1)]
     assert [closed_after(log[:n], history_to=4) for n in (1, 2, 3, 4)] == [None, T0, T0, T0 + 1]
