@@ -1,0 +1,20 @@
+"""A shadow on the SQL Server that RS_TEST_SQLSERVER names. Skipped without one."""
+
+from __future__ import annotations
+
+import pytest
+
+from sinks.sql.sqlserver import SQLServer
+from tests.rebuild.contract import ShadowContract
+from tests.sinks.server import emptied, needs_server, server
+
+pytestmark = needs_server
+
+
+class TestSQLServer(ShadowContract):
+    @pytest.fixture
+    def dialect(self) -> SQLServer:
+        made = emptied(server())
+        for number in made.shadows():
+            made.drop_shadow(number)
+        return made
