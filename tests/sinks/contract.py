@@ -305,6 +305,36 @@ class StoreContract:
         writer.write(bound(topics.EVENTS, [event_record(1, 4, billing_offset=7, text=text)]), {})
         assert stored(dialect)["session_events"][0][8] == text
 
+    def test_views_tell_the_rows_in_plain_names(self, dialect: Dialect, writer: Writer) -> None:
+        writer.write(calls(busy_record(1, mark=5), call_record(2, mark=5, ended=False, sessions=1)), {})
+        writer.write(bound(topics.EVENTS, [event_record(1, 4, billing_offset=9)]), {})
+        writer.write(bound(topics.TENANTS_CHANGELOG, [bin_record(102, T0, mark=5)]), {})
+        asked = {
+            "call_overview": "tenant, profile_id, in_progress, sessions",
+            "cdrs": "component, session, in_progress, profile_id",
+            "session_log": "component_id, log_id, text",
+            "var_actions": "action, parent, result",
+            "var_variables": "component_id, name, value",
+            "quality_failures": "cause, tenant, profile_id",
+            "session_latencies": "category, type, samples",
+            "bin_figures": "component, value, arrivals, peak",
+        }
+        found = {view: sorted(select(dialect, f"SELECT {columns} FROM {view}"), key=str) for view, columns in asked.items()}
+        assert found.pop("var_variables")[-1] == (202, "v9", "x")
+        assert found == {
+            "call_overview": [("Environment/Acme", 310, 0, 1), (None, 310, 1, 1)],
+            "cdrs": [("MCP", "S1", 0, 310), ("RM", "S0", 1, 310)],
+            "session_log": [(202, "incall_begin", "hello")],
+            "var_actions": [("menu", "welcome", "UNKNOWN"), ("welcome", None, "SUCCESS")],
+            "quality_failures": [("AUDIO_GAP", "Environment/Acme", 310)] * 2,
+            "session_latencies": [("FETCHING", "initial_page", 1), ("RESPONSE", "first_prompt", 2)],
+            "bin_figures": [("RM", "102", 3, 3)],
+        }
+        (ended,) = select(dialect, "SELECT seconds FROM cdrs WHERE component = 'MCP'")
+        (latency,) = select(dialect, "SELECT average_ms, lowest_ms, highest_ms FROM session_latencies WHERE category = 'RESPONSE'")
+        (average,) = select(dialect, "SELECT average_seconds FROM bin_figures")
+        assert [float(cell) for cell in (*ended, *latency, *average)] == [60.0, 43_200_048.0, 96.0, 86_400_000.0, 50.0]
+
     # -- one batch, one transaction
 
     @pytest.mark.parametrize("nth", [1, 2, 3])

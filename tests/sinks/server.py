@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 
+import pyodbc
 import pytest
 
+from sinks.sql.dialect import Cursor
 from sinks.sql.odbc import address_of
 from sinks.sql.sqlserver import SQLServer
 
@@ -34,7 +36,17 @@ def emptied(dialect: SQLServer) -> SQLServer:
     cursor = connection.cursor()
     for kind, drop in (("VIEW", "VIEW"), ("BASE TABLE", "TABLE")):
         cursor.execute("SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = ? AND TABLE_SCHEMA = 'dbo'", (kind,))
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"DROP {drop} {name}")
+        left = {name for (name,) in cursor.fetchall()}
+        while left:  # some stand on others
+            left -= (gone := {name for name in left if dropped(cursor, f"DROP {drop} {name}")})
+            assert gone, f"{left} cannot be dropped"
     connection.close()
     return dialect
+
+
+def dropped(cursor: Cursor, statement: str) -> bool:
+    try:
+        cursor.execute(statement)
+    except pyodbc.Error:
+        return False
+    return True

@@ -109,3 +109,11 @@ def test_the_large_tables_are_compressed_by_page() -> None:
         if (found := re.search(r"CREATE TABLE (\w+)", statement)) and "DATA_COMPRESSION = PAGE" in statement
     }
     assert compressed == LARGE
+
+
+def test_every_table_can_be_written_by_one_role_and_read_by_the_other() -> None:
+    text = "\n".join(script.text for script in scripts(dialect()))
+    made = set(re.findall(r"CREATE (?:TABLE|VIEW) (\w+)", text))
+    tables = set(re.findall(r"CREATE TABLE (\w+)", text))
+    assert set(re.findall(r"GRANT SELECT, INSERT, UPDATE, DELETE ON (\w+) TO rs_writer", text)) == tables
+    assert set(re.findall(r"GRANT SELECT ON (\w+) TO rs_reader", text)) == made
