@@ -140,13 +140,16 @@ _timed = msgspec.json.Decoder(_Timed).decode
 
 
 class Explainer:
-    """Takes the records of one partition of rs.billing, from its beginning and in order."""
+    """Takes the records of one partition of rs.billing, from its beginning and in order.
 
-    def __init__(self, guid: bytes, terms: Terms) -> None:
+    history_to  records below this offset were folded by a rebuild: none of them is late
+    """
+
+    def __init__(self, guid: bytes, terms: Terms, history_to: int = 0) -> None:
         self.guid = guid
         self._calls: Table[bytes, Call] = Table(Call)
         activity: Table[ActivityRow, Activity] = Table(Activity)
-        self._fold = CallsFold(self._calls, activity, StreamTime(terms.lateness), terms)
+        self._fold = CallsFold(self._calls, activity, StreamTime(terms.lateness), terms, history_to)
 
     def take(self, record: Record) -> Step | None:
         """The step, if the record is of the call. Raises msgspec.MsgspecError for a value that is no billing message."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 from agents.call import CallSummary
 from agents.explain import Explainer, SessionNow, Step
 from agents.lifetime import Terms
-from pipeline import reading, topics
+from pipeline import generations, reading, topics
 from pipeline.messages.types import Guid
 from pipeline.reading import Progress
 
@@ -50,7 +50,8 @@ async def explain(bootstrap: str, typed: str, terms: Terms, progress: Progress |
     if not partitions:
         raise UnexplainedError(f"Kafka at {bootstrap} has no topic {topics.BILLING} yet: rs init creates it")
     partition = topics.partition_of(guid.encode(), len(partitions))
-    explainer = Explainer(guid.encode(), terms)
+    history_to = (await generations.read(bootstrap)).live.history_to(partition)
+    explainer = Explainer(guid.encode(), terms, history_to)
     steps: list[Step] = []
     first = last = None
     async for record in reading.records(bootstrap, topics.BILLING, [partition], progress=progress):

@@ -124,6 +124,15 @@ def test_late_is_judged_by_the_other_calls_of_the_partition() -> None:
     assert step.outcome == "added"
 
 
+def test_what_a_rebuild_has_folded_is_not_late() -> None:
+    other = event("call.start", T0 + 60 * MINUTE, 0, call=2)
+    for history_to, outcome in ((1, "late"), (2, "added")):
+        explainer = Explainer(GUID, Terms(lateness=30 * MINUTE), history_to)
+        steps = [explainer.take(record(i, e)) for i, e in enumerate((other, START))]
+        assert [step.outcome for step in steps if step is not None] == [outcome]
+        assert (explainer.summary() is None) == (outcome == "late")
+
+
 def test_a_clock_that_is_ahead_makes_nothing_late() -> None:
     explainer = Explainer(GUID, Terms(lateness=30 * MINUTE))
     assert explainer.take(record(0, event("call.start", T0 + 60 * MINUTE, 0, call=2), receipt=T0)) is None
