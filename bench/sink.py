@@ -1,10 +1,11 @@
-"""Rows per second into the store, from changelog records to the commit: `python bench/sink.py [--calls N] [--bins N] [--batch N]`.
+"""Rows per second into the store, from changelog records to the commit: `python bench/sink.py [--server] [--calls N] [--batch N]`.
 
 first load   every key is new
 re-load      every key is there with a lower mark
 replay       every key is there with a higher mark: nothing is written
-"upsert a row": the same records, decoded and bound the same way, then one INSERT ... ON CONFLICT DO UPDATE a row, in transactions
-of the same size. CPU a row is the figure to compare on a machine that does other things besides.
+"upsert a row": the same records, decoded and bound the same way, then a statement a row in transactions of the same size: in
+SQLite INSERT ... ON CONFLICT DO UPDATE, on a server UPDATE and, where there was no such row, INSERT. CPU a row is the figure to
+compare on a machine that does other things besides.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ import structlog
 
 from pipeline import topics
 from sinks.sql.binder import Bound, bind
+from sinks.sql.dialect import Cursor, Dialect
 from sinks.sql.migrate import migrate
-from sinks.sql.rows import Table
+from sinks.sql.rows import Kind, Row, Table
 from sinks.sql.sqlite import SQLite
 from sinks.sql.task import SQLStore
 from tests.sinks.builders import FakeRecord, bin_record, call_record, entry
 from tests.sinks.contract import FakeLog
+from tests.sinks.server import emptied, server
 
 HOUR_MS = 3_600_000
 START = 1_795_000_000_000 // HOUR_MS * HOUR_MS
@@ -56,11 +59,11 @@ def batches(records: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (records[at : at + size] for at in range(0, len(records), size))
 
 
-async def into_store(topic: str, make: Callable[[int, int], list[FakeRecord]], count: int, batch: int, path: Path) -> None:
+async def into_store(topic: str, make: Callable[[int, int], list[FakeRecord]], count: int, batch: int, dialect: Dialect) -> None:
     async def nothing_aside(records: object) -> None:
         raise AssertionError(records)
 
-    store = SQLStore(SQLite(path), nothing_aside, FakeLog("bench"))
+    store = SQLStore(dialect, nothing_aside, FakeLog("bench"))
     await store.start([])
     for name, mark in LOADS:
         made = make(count, mark)
@@ -75,28 +78,43 @@ async def into_store(topic: str, make: Callable[[int, int], list[FakeRecord]], c
     await store.close()
 
 
-def row_by_row(topic: str, make: Callable[[int, int], list[FakeRecord]], count: int, batch: int, path: Path) -> None:
-    migrate(SQLite(path))
-    connection = SQLite(path).connect()
-    assert isinstance(connection, sqlite3.Connection)
+def row_by_row(topic: str, make: Callable[[int, int], list[FakeRecord]], count: int, batch: int, dialect: Dialect) -> None:
+    migrate(dialect)
+    connection = dialect.connect()
+    cursor = connection.cursor()
     for name, mark in LOADS:
         made, rows = make(count, mark), 0
         begun, cpu = perf_counter(), process_time()
         for part in batches(made, batch):
-            connection.execute("BEGIN IMMEDIATE")
+            dialect.begin(cursor)
             for record in part:
                 bound = bind(entry(topic, record), 1)
                 assert isinstance(bound, Bound)
                 for table, row in bound.rows:
-                    connection.execute(upsert(table), row)
+                    upsert(dialect, cursor, table, row)
                     rows += 1
             connection.commit()
         report(f"{name}, upsert a row", rows, perf_counter() - begun, process_time() - cpu)
     connection.close()
 
 
+def upsert(dialect: Dialect, cursor: Cursor, table: Table, row: Row) -> None:
+    if isinstance(dialect, SQLite):
+        cursor.execute(on_conflict(table), row)
+        return
+    keys = len(table.key)
+    cells = [
+        dialect.instant(cell) if column.kind is Kind.MILLIS and cell is not None else cell
+        for column, cell in zip(table.columns, row, strict=True)
+    ]  # type: ignore[arg-type]
+    update, insert = update_or_insert(table)
+    cursor.execute(update, (*cells[keys:], *cells[:keys], row[-2], row[-2], row[-1]))
+    if not cursor.rowcount:  # missing, or newer
+        cursor.execute(insert, (*cells, *cells[:keys]))
+
+
 @cache
-def upsert(table: Table) -> str:
+def on_conflict(table: Table) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in table.names[len(table.key) :])
     return (
         f"INSERT INTO {table.name} ({', '.join(table.names)})"
@@ -105,8 +123,20 @@ def upsert(table: Table) -> str:
     )
 
 
+@cache
+def update_or_insert(table: Table) -> tuple[str, str]:
+    changes = ", ".join(f"{name} = ?" for name in table.names[len(table.key) :])
+    key = " AND ".join(f"{name} = ?" for name in table.key_names)
+    names = ", ".join(table.names)
+    return (
+        f"UPDATE {table.name} SET {changes} WHERE {key} AND (generation < ? OR generation = ? AND mark <= ?)",
+        f"INSERT INTO {table.name} ({names}) SELECT {', '.join('?' * len(table.names))}"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {table.name} WHERE {key})",
+    )
+
+
 def report(name: str, rows: int, seconds: float, cpu: float) -> None:
-    print(f"  {name:28} {rows / seconds:10,.0f} rows/s {cpu / rows * 1e6:8.1f} us CPU a row")
+    print(f"  {name:28} {rows / seconds:10,.0f} rows/s {cpu / rows * 1e6:8.1f} us CPU a row", flush=True)
 
 
 def main() -> None:
@@ -114,17 +144,22 @@ def main() -> None:
     options.add_argument("--calls", type=int, default=20_000)
     options.add_argument("--bins", type=int, default=40_000)
     options.add_argument("--batch", type=int, default=5_000, help="records a transaction")
+    options.add_argument("--server", action="store_true", help="into the SQL Server of RS_TEST_SQLSERVER; its database is emptied")
+    options.add_argument("--one-by-one", type=int, help="records for a statement a row, if not as many as the others")
     given = options.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    print(f"SQLite {sqlite3.sqlite_version}, {given.batch} records a transaction")
+    print(f"{server().address.where if given.server else f'SQLite {sqlite3.sqlite_version}'}, {given.batch} records a transaction")
     for title, topic, make, count in (
         ("calls, each with two sessions", topics.CALLS_CHANGELOG, call_records, given.calls),
         ("bins", topics.TENANTS_CHANGELOG, bin_records, given.bins),
     ):
         print(f"{title}: {count:,} records")
         with tempfile.TemporaryDirectory() as folder:
-            asyncio.run(into_store(topic, make, count, given.batch, Path(folder) / "store.sqlite3"))
-            row_by_row(topic, make, count, given.batch, Path(folder) / "by-row.sqlite3")
+            for name, run, records in (("store", into_store, count), ("by-row", row_by_row, given.one_by_one or count)):
+                dialect = emptied(server()) if given.server else SQLite(Path(folder) / f"{name}.sqlite3")
+                done = run(topic, make, records, given.batch, dialect)
+                if done is not None:
+                    asyncio.run(done)
 
 
 if __name__ == "__main__":
