@@ -131,7 +131,8 @@ class TableFold(CallsFold):
     def recovered(self) -> None:
         """Begin with what recovery read. Of a call only the head is decoded."""
         stays = ((key, stay) for key in self.calls.keys_packed() if (stay := self.stay_of(key)) is not None)
-        self.resume(stays, (_unpack_activity(packed) for packed in self.activity.keys_packed()))
+        counted_to = max((codec.split(value)[0] for value in self.activity.raw.values()), default=0)
+        self.resume(stays, (_unpack_activity(packed) for packed in self.activity.keys_packed()), counted_to)
 
     def stay_of(self, key: bytes) -> Stay | None:
         decoded = self.calls.get(key)

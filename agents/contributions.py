@@ -85,6 +85,14 @@ def contribution(record: SessionRecord) -> Contribution:
     return parts
 
 
+def additions(old: Contribution, new: Contribution) -> list[tuple[Part, Dimensions]] | None:
+    """What is new, if nothing was taken away; else None, and `difference` tells."""
+    for part, dimensions in old.items():
+        if new.get(part) != dimensions:
+            return None
+    return [(part, dimensions) for part, dimensions in new.items() if part not in old]
+
+
 def difference(old: Contribution, new: Contribution) -> Iterator[tuple[bytes, int, Change, int]]:
     """(dimension, start of base bin, change, sign): call `change(figures, sign)` on each of these rows, in this order.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from agents.state import Counts, Figures, Spread
 
@@ -14,6 +14,7 @@ EDGES = {
 }
 COUNTS = ("arrivals", "departures", "completed", "burst", "results", "actions", "last_actions", "quality", "failures")
 SPREADS = ("durations", "latencies")
+OCCUPANCY = ("changes", "opens")
 LOW_BITS = 62
 
 
@@ -62,6 +63,23 @@ def shift(changes: dict[int, Counts], second: int, label: str, n: int) -> None:
     count(counts, label, n)
     if not counts:
         del changes[second]
+
+
+def add_to_all(rows: Sequence[Figures], more: Figures) -> None:
+    """Add `more` to each of `rows`."""
+    for name in COUNTS:
+        if counts := getattr(more, name):
+            for row in rows:
+                _sum_up(getattr(row, name), counts)
+    for name in SPREADS:
+        if spreads := getattr(more, name):
+            for row in rows:
+                _absorb_all(getattr(row, name), spreads)
+    for name in OCCUPANCY:
+        for second, counts in getattr(more, name).items():
+            for row in rows:
+                for label, n in counts.items():
+                    shift(getattr(row, name), second, label, n)
 
 
 def is_empty(figures: Figures) -> bool:

@@ -12,6 +12,9 @@ UNKNOWN = "UNKNOWN"
 MOST_VARIABLES = 32
 
 
+ActionEvent = tuple[int, int, ActionStart | ActionEnd]  # seq, ts, event
+
+
 class Run(Struct, frozen=True):
     """One run of an action, from its accepted start. Times are ms UTC.
 
@@ -40,8 +43,8 @@ class Actions(Struct, frozen=True):
 NO_ACTIONS = Actions()
 
 
-def runs_of(events: Iterable[ActionStart | ActionEnd], end_ts: int | None) -> Actions:
-    """`events`: of one session, in `seq` order; `end_ts`: of the session, None while it is in progress.
+def runs_of(events: Iterable[ActionEvent], end_ts: int | None) -> Actions:
+    """`events`: of one session, in the order of `seq`; `end_ts`: of the session, None while it is in progress.
 
     A start whose parent has not started before is dropped; an end closes the open run of its action that started last, or is
     dropped. When the session has ended, runs still open are closed then, not before their start, with UNKNOWN.
@@ -49,16 +52,16 @@ def runs_of(events: Iterable[ActionStart | ActionEnd], end_ts: int | None) -> Ac
     runs: list[Run] = []
     open_runs: dict[str, list[int]] = {}  # action -> places in runs
     dropped_starts = dropped_ends = 0
-    for event in events:
+    for seq, ts, event in events:
         if isinstance(event, ActionStart):
             if event.parent is not None and event.parent not in open_runs:
                 dropped_starts += 1
                 continue
             open_runs.setdefault(event.action, []).append(len(runs))
-            runs.append(Run(event.seq, event.action, event.parent, event.ts, None, None))
+            runs.append(Run(seq, event.action, event.parent, ts, None, None))
         elif waiting := open_runs.get(event.action):
             place = waiting.pop()
-            runs[place] = _closed(runs[place], event.ts, event.result, event.reason, event.notes)
+            runs[place] = _closed(runs[place], ts, event.result, event.reason, event.notes)
         else:
             dropped_ends += 1
     if end_ts is not None:

@@ -1,79 +1,292 @@
-"""Microseconds of CPU per event of the calls fold and of the chains, on simulated traffic, without Kafka.
+"""What the agents cost: microseconds of CPU an event, bytes of changelog an event, memory a row, on the real folds and tables.
 
-python -m bench.agents [calls]
+    python -m bench.agents [--calls 20000] [--runs 5] [--tenants 20] [--write]
+    python -m bench.agents --kafka 127.0.0.1:9092 [--calls 20000]       the worker itself, beside a Kafka that runs already
+
+A call is an RM and an MCP session, 12 events as the simulator sends them, 200 calls begin a second. Short calls last 1.2 s, so that
+the events of a call lie near one another; long ones 120 s, so that each event is of another call of some 24,000 open ones, many more than
+stay decoded. A cut comes every 500 events (a live system) or 5,000 (one that catches up). Time is CPU time of this process; a
+loop of plain Python is timed beside it, because other work on the machine makes everything slower.
+
+`--write` adds the figures to bench/results/.
 """
 
 from __future__ import annotations
 
+import argparse
+import gc
+import os
+import platform
+import statistics
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
 from time import process_time
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import orjson
+import psutil
 
-from agents.calls_fold import CallsFold
+from agents.calls import CALLS_DECODED, TableFold
+from agents.calls import ROWS_DECODED as ACTIVITY_DECODED
+from agents.calls import _pack_activity as pack_activity
+from agents.calls import _unpack_activity as unpack_activity
 from agents.chains import Chains
-from agents.keys import activity_key, tick_key
-from agents.state import Activity, Bin, Call, Tick
+from agents.keys import tick_key
+from agents.lifetime import HOUR_MS, Terms
+from agents.state import Activity, Call, Snapshot, TenantsRow, Tick
 from agents.stream_time import StreamTime
-from tests.agents.world import MINUTE, T0, Table, event, record
+from agents.tenants import ROWS_DECODED as BINS_DECODED
+from pipeline.messages import parse, record_headers
+from pipeline.runtime import App, State, codec
 
-CUT = 1000  # events folded between two cuts
+T0 = 1_795_000_200_000
+CALLS_A_SECOND = 200
+SHORT_S, LONG_S = 1.2, 120.0
+LIVE, CATCHING_UP = 500, 5_000  # events a cut
+CUTS_A_TICK = 5
+TERMS = Terms(lateness=24 * HOUR_MS)
+RESULTS = Path(__file__).parent / "results"
+
+decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
-def traffic(calls: int) -> list[bytes]:
-    """An RM and an MCP session a call, 12 events, as the simulator's."""
-    events = []
-    for n in range(calls):
-        t, tenant = T0 + n * 500, [1, 100 + n % 20]
-        who = {"call": n + 1, "session": f"R{n}"}
-        mcp = {"call": n + 1, "session": f"M{n}", "comp": "MCP", "comp_id": 301 + n % 4}
-        of = {"tenant_path": tenant, "app": 300 + n % 20, "call_type": "INBOUND", "remote_uri": "sip:+15551230001@gw1"}
-        script = [
-            event("call.start", t, 0, **who, **of, dn=f"80055501{n % 50:02}", usage=[[1, 41], [102, 7]], tenant_name="Environment/Acme"),
-            event("call.start", t + 140, 0, **mcp, **of),
-            event("call.event", t + 150, 1, **mcp, log_id="incall_begin", level="METRIC", text="310|sip:+15551230001@gw1"),
-            event("var.action_start", t + 3000, 2, **mcp, action="balance"),
-            event("sq.latency", t + 3100, 3, **mcp, samples=[["RESPONSE", "first_prompt", 96]]),
-            event("var.action_end", t + 21000, 4, **mcp, action="balance", result="SUCCESS"),
-            event("var.action_start", t + 22000, 5, **mcp, action="transfer"),
-            event("var.action_end", t + 23000, 6, **mcp, action="transfer", result="SUCCESS"),
-            event("call.event", t + 23500, 7, **mcp, log_id="incall_end", level="METRIC", text="x"),
-            event("var.result", t + 23600, 8, **mcp, result="SUCCESS"),
-            event("call.end", t + 24000, 9, **mcp, end_state="USER_END"),
-            event("call.end", t + 24100, 1, **who, end_state="USER_END", sip_status=200),
-        ]
-        events += [(e["ts"], orjson.dumps(e), e) for e in script]
-    events.sort(key=lambda item: item[0])
-    return [record(i, e) for i, (_, _, e) in enumerate(events)]
+@dataclass(slots=True)
+class Record:
+    """As aiokafka gives it."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+# -- traffic
+
+
+def traffic(calls: int, seconds: float, tenants: int) -> list[Record]:
+    """Records as the bridge writes them, in the order of their `ts`, which is their receipt too."""
+    events = sorted((event for n in range(calls) for event in _call(n, seconds, tenants)), key=lambda event: event["ts"])
+    return [_record(offset, event) for offset, event in enumerate(events)]
+
+
+def _record(offset: int, event: dict[str, Any]) -> Record:
+    (good,) = parse(orjson.dumps(event), event["ts"]).good
+    said = record_headers(good, f"ID:ivr-{event['comp_id']}-40637-1795000000000-3:1:1:1:{offset}", "rs.billing", event["ts"])
+    return Record(offset, event["ts"], good.key, good.value, said)
+
+
+def _call(n: int, seconds: float, tenants: int) -> Iterator[dict[str, Any]]:
+    t, tenant = T0 + n * 1000 // CALLS_A_SECOND, 100 + n * 7 % tenants
+    guid = f"{n:08X}-2B7D-4E55-9C3A-5D1E77AB0C42"
+    rm = {"v": 1, "comp": "RM", "comp_id": 201, "session": f"7A10F2{n:06X}", "guid": guid}
+    mcp = {"v": 1, "comp": "MCP", "comp_id": 301 + n % 4, "session": f"00C0FFEE-1000{n:04X}", "guid": guid}
+    of = {
+        "tenant_path": [1, tenant], "tenant_name": "Environment/Acme", "app": 300 + tenant % 100, "app_name": "Banking",
+        "call_type": "INBOUND", "remote_uri": "sip:+15551230001@gw1.example.com", "local_uri": "sip:8005550123@rm.example.com",
+    }  # fmt: skip
+
+    def say(kind: str, at: float, who: dict[str, Any], seq: int, **more: Any) -> dict[str, Any]:
+        return {"kind": kind, **who, "ts": t + round(at * seconds * 1000), "seq": seq, **more}
+
+    yield say("call.start", 0, rm, 0, **of, dn=f"80055501{n % 50:02}", usage=[[1, 41], [tenant, 7]])
+    yield say("call.start", 0.006, mcp, 0, **of)
+    yield say("call.event", 0.01, mcp, 1, log_id="incall_begin", level="METRIC", text="310|sip:+15551230001@gw1.example.com")
+    yield say("var.action_start", 0.12, mcp, 2, action="balance")
+    yield say("sq.latency", 0.13, mcp, 3, samples=[["RESPONSE", "first_prompt", 96 + n % 50]])
+    yield say("var.action_end", 0.7, mcp, 4, action="balance", result="SUCCESS")
+    yield say("var.action_start", 0.75, mcp, 5, action="transfer")
+    yield say("var.action_end", 0.9, mcp, 6, action="transfer", result="SUCCESS")
+    yield say("call.event", 0.95, mcp, 7, log_id="incall_end", level="METRIC", text="310|user hung up")
+    yield say("var.result", 0.96, mcp, 8, result="SUCCESS")
+    yield say("call.end", 0.98, mcp, 9, end_state="USER_END")
+    yield say("call.end", 1, rm, 1, end_state="USER_END", sip_status=200)
+
+
+# -- the agents in this process
+
+
+class Clock:
+    """CPU time by what it went to, s."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._at = process_time()
+
+    def start(self) -> None:
+        self._at = process_time()
+
+    def stop(self, what: str) -> None:
+        now = process_time()
+        self.spent[what] = self.spent.get(what, 0.0) + now - self._at
+        self._at = now
+
+
+class Tables:
+    """One partition of each table, as the agents declare them."""
+
+    def __init__(self, folder: str) -> None:
+        app = App("bench", datadir=folder, store="memory://")
+        one: Any = {"partitions": 1}
+        self.activity: State[Any, Activity] = app.Table(
+            "activity", value=Activity, cache=ACTIVITY_DECODED, pack_key=pack_activity, unpack_key=unpack_activity, **one
+        ).state(0)
+        self.calls: State[bytes, Call] = app.Table("calls", value=Call, cache=CALLS_DECODED, **one).state(0)
+        self.parts: State[bytes, Any] = app.Table("parts", value=Snapshot, stamped=False, **one).state(0)
+        self.tenants: State[bytes, Any] = app.Table("tenants", value=TenantsRow, cache=BINS_DECODED, **one).state(0)
+
+    @property
+    def all(self) -> dict[str, State[Any, Any]]:
+        return {"calls": self.calls, "activity": self.activity, "parts": self.parts, "tenants": self.tenants}
+
+
+STEPS = ("fold", "encode", "take", "settle", "encode bins")
+
+
+@dataclass
+class Run:
+    """us: CPU an event, by step; bytes and written: of changelog, an event, by table; rows: that stand, with their bytes."""
+
+    us: dict[str, float]
+    bytes: dict[str, float]
+    written: dict[str, float]
+    rows: dict[str, tuple[int, int]]
+    yardstick: float
+
+    @property
+    def calls_agent(self) -> float:
+        return self.us["fold"] + self.us["encode"]
+
+    @property
+    def tenants_agent(self) -> float:
+        return self.us["take"] + self.us["settle"] + self.us["encode bins"]
+
+
+def run(records: list[Record], cut: int) -> Run:
+    """Both agents over the records, without Kafka."""
+    with tempfile.TemporaryDirectory() as folder:
+        tables, clock = Tables(folder), Clock()
+        fold = TableFold(tables.calls, tables.activity, StreamTime(TERMS.lateness), TERMS)
+        chains = Chains(tables.parts, tables.tenants, ZoneInfo("UTC"), sources=1)
+        size, written = dict.fromkeys(tables.all, 0), dict.fromkeys(tables.all, 0)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 50)  # as in the worker
+        edges = [*range(0, len(records), cut), len(records)]
+        for n, (begin, end) in enumerate(pairwise(edges)):
+            clock.start()
+            fold.fold(records[begin:end])
+            fold.settle(end)
+            clock.stop("fold")
+            sent: dict[str, Any] = {}
+            for name in ("activity", "calls"):
+                sent[name] = tables.all[name].cut(end)[1]
+            for _ in fold.drain():
+                pass
+            clock.stop("encode")
+            for message in sent["activity"]:
+                mark, payload = codec.split(message.value)
+                snapshot = decode(payload)
+                snapshot.mark = mark
+                chains.take(message.key, snapshot)
+            if n % CUTS_A_TICK == 0:
+                now = fold.time.now
+                chains.take(tick_key(0), Tick(now, now, now, end, fold.time.floor))
+            clock.stop("take")
+            chains.settle(end)
+            clock.stop("settle")
+            for name in ("parts", "tenants"):
+                sent[name] = tables.all[name].cut(end)[1]
+            clock.stop("encode bins")
+            for name, messages in sent.items():
+                written[name] += len(messages)
+                size[name] += sum(len(message.key or b"") + len(message.value or b"") for message in messages)
+        assert fold.counts["added"] == len(records)
+        gc.unfreeze()
+        n = len(records)
+        return Run(
+            {what: spent / n * 1e6 for what, spent in clock.spent.items()},
+            {name: total / n for name, total in size.items()},
+            {name: total / n for name, total in written.items()},
+            {name: (state.rows, state.encoded_bytes) for name, state in tables.all.items()},
+            yardstick(),
+        )
+
+
+def yardstick() -> float:
+    """ns a step of a loop of plain Python takes: what the machine can do just now."""
+    counts: dict[int, int] = {}
+    steps = 300_000
+    began = process_time()
+    for i in range(steps):
+        counts[i & 255] = counts.get(i & 255, 0) + 1
+    return (process_time() - began) / steps * 1e9
+
+
+# -- telling it
+
+
+def medians(runs: list[Run]) -> Run:
+    def of(get: Any) -> dict[str, float]:
+        return {name: statistics.median(get(one)[name] for one in runs) for name in get(runs[0])}
+
+    middle = statistics.median(one.yardstick for one in runs)
+    return Run(of(lambda one: one.us), runs[0].bytes, runs[0].written, runs[0].rows, middle)
+
+
+def report(title: str, found: Run) -> list[str]:
+    parts = ", ".join(f"{name} {found.us[name]:.1f}" for name in STEPS)
+    rows = ", ".join(f"{name} {found.bytes[name]:.0f} ({found.written[name]:.2f} rows)" for name in found.bytes)
+    stand = ", ".join(f"{name} {n:,} of {size / n:.0f}" for name, (n, size) in found.rows.items() if n)
+    return [
+        f"| {title} | {found.calls_agent:.1f} | {found.tenants_agent:.1f} | {parts} | {rows} | {stand} | {found.yardstick:.0f} |",
+    ]
+
+
+HEAD = [
+    "| calls, events a cut | calls agent | tenants agent | us CPU an event by step | bytes of changelog an event | rows that stand, bytes each | ns a step of plain Python |",  # noqa: E501
+    "|---|---|---|---|---|---|---|",
+]
+
+
+def environment() -> str:
+    at = datetime.now(UTC)
+    memory = psutil.virtual_memory().total / 2**30
+    load = os.getloadavg()[0]
+    return f"{at:%Y-%m-%d %H:%M} UTC, Python {platform.python_version()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f}"
+
+
+def measure(calls: int, runs: int, tenants: int) -> list[str]:
+    lines = [f"{environment()}; {calls:,} calls of 12 events, {tenants} tenants, medians of {runs}", "", *HEAD]
+    for name, seconds in (("short", SHORT_S), ("long", LONG_S)):
+        records = traffic(calls, seconds, tenants)
+        for cut in (LIVE, CATCHING_UP):
+            lines += report(f"{name}, {cut:,}", medians([run(records, cut) for _ in range(runs)]))
+    return lines
 
 
 def main() -> None:
-    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
-    records = traffic(calls)
-    activity = Table(Activity)
-    fold = CallsFold(Table(Call), activity, StreamTime(0))
-    parts, tenants = Table(Activity), Table(Bin)
-    chains = Chains(parts, tenants, ZoneInfo("UTC"))
-    folding = chaining = 0.0
-    rows = 0
-    for at in range(0, len(records), CUT):
-        began = process_time()
-        fold.fold(records[at : at + CUT])
-        folding += process_time() - began
-        began = process_time()
-        for dimension, start in activity.touched:
-            chains.take(activity_key(dimension, start, 0), Activity(activity[dimension, start].figures, at))
-        clock = records[min(at + CUT, len(records)) - 1].timestamp
-        chains.take(tick_key(0), Tick(clock, clock + MINUTE, clock, at))
-        chains.settle(at)
-        chaining += process_time() - began
-        rows += len(tenants.touched)
-        activity.touched.clear()
-        tenants.touched.clear()
-    n = len(records)
-    sys.stdout.write(f"{n} events, {calls} calls: fold {folding / n * 1e6:.1f} us an event; chains {chaining / n * 1e6:.1f} us an event, ")
-    sys.stdout.write(f"{chaining / rows * 1e6:.1f} us a row written ({rows} rows, a cut every {CUT} events)\n")
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--calls", type=int, default=20_000)
+    asked.add_argument("--runs", type=int, default=5)
+    asked.add_argument("--tenants", type=int, default=20)
+    asked.add_argument("--kafka", help="host:port of a running Kafka: measure the worker")
+    asked.add_argument("--write", action="store_true", help="add the figures to bench/results/")
+    given = asked.parse_args()
+    lines = measure(given.calls, given.runs, given.tenants)
+    text = "\n".join(lines) + "\n"
+    sys.stdout.write(text)
+    if given.write:
+        RESULTS.mkdir(exist_ok=True)
+        with (RESULTS / f"agents-{datetime.now(UTC):%Y-%m-%d}.md").open("a") as file:
+            file.write(text + "\n")
 
 
 if __name__ == "__main__":

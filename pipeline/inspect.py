@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 from aiokafka import ConsumerRecord
 
-from agents.state import Activity, Call, Snapshot, TenantsRow
+from agents.state import Activity, Call, Session, Snapshot, TenantsRow
 from pipeline import generations, reading, topics
 from pipeline.reading import Progress
 from pipeline.runtime import codec
@@ -119,6 +119,9 @@ def readable(table: str, row: Row) -> dict[str, object]:
 
 
 def _named(value: object) -> object:
+    if isinstance(value, Session):  # its events are kept encoded
+        shown = {name: getattr(value, name) for name in value.__struct_fields__ if name not in ("events", "origins")}
+        return _named(shown | {"messages": value.messages, "payloads": value.payloads})
     if isinstance(value, msgspec.Struct):
         tag = value.__struct_config__.tag
         kind = {"kind": tag} if isinstance(tag, str) else {"type": type(value).__name__} if tag is not None else {}

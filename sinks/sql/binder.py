@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +14,7 @@ from agents.session import SessionRecord
 from agents.state import Bin, Call, Session, Spread, TenantsRow, Tick
 from pipeline import topics
 from pipeline.generation import plain
-from pipeline.messages.types import CallEvent, CallResult, Failure, LogEvent
+from pipeline.messages.types import BillingEvent, CallEvent, CallResult, Failure, LogEvent
 from sinks.sql.buffer import MARK_BYTES, Entry, Record, number
 from sinks.sql.errors import Poison
 from sinks.sql.rows import (
@@ -35,6 +35,9 @@ _call = msgspec.msgpack.Decoder(Call).decode
 _tenants_row: Callable[[memoryview], TenantsRow] = msgspec.msgpack.Decoder(TenantsRow).decode
 _log_event = msgspec.json.Decoder(LogEvent).decode
 _encode = msgspec.json.Encoder(order="sorted").encode  # sorted: the same figures give the same text, whatever their history
+
+
+Events = Sequence[BillingEvent]  # of a session, in the order of seq
 
 
 class Bound(NamedTuple):
@@ -78,9 +81,10 @@ def _call_rows(entry: Entry, generation: int) -> tuple[tuple[Table, Row], ...]:
     rows = [(CALLS, _call_row(entry.partition, guid, summary(records), guard))]
     for session, record in zip(call.sessions, records, strict=True):
         key = (entry.partition, guid, record.comp_id, record.session)
-        rows.append((SESSIONS, _session_row(key, session, record, guard)))
+        events = _events(session, guid)
+        rows.append((SESSIONS, _session_row(key, session, record, events, guard)))
         rows += _var_rows(key, record, guard)
-        rows += _quality_rows(key, session, record, guard)
+        rows += _quality_rows(key, events, record, guard)
     return tuple(rows)
 
 
@@ -99,7 +103,7 @@ def _call_row(partition: int, guid: str, call: CallSummary, guard: tuple[int, in
     )
 
 
-def _session_row(key: Row, session: Session, record: SessionRecord, guard: tuple[int, int]) -> Row:
+def _session_row(key: Row, session: Session, record: SessionRecord, events: Events, guard: tuple[int, int]) -> Row:
     return (
         *key,
         record.comp,
@@ -119,25 +123,30 @@ def _session_row(key: Row, session: Session, record: SessionRecord, guard: tuple
         record.loss_pct,
         record.codec,
         record.result,
-        *_words_of_result(session),
+        *_words_of_result(events),
         record.actions.dropped_starts,
         record.actions.dropped_ends,
         record.dropped_variables,
         session.duplicates,
         session.conflicts,
         _messages(session),
-        _payloads(session),
+        _payloads(events),
         *guard,
     )
 
 
-def _words_of_result(session: Session) -> tuple[str | None, str | None]:
+def _events(session: Session, guid: str) -> Events:
+    """Everything that was said but for call.events."""
+    events = list(session.payloads.values())
+    for event in events:
+        event.guid = guid
+    return events
+
+
+def _words_of_result(events: Events) -> tuple[str | None, str | None]:
     """Reason and notes of the call result that counts: the one with the highest `seq`, as a whole (rule V6)."""
-    results = [event for event in session.payloads.values() if type(event) is CallResult]
-    if not results:
-        return None, None
-    last = max(results, key=lambda event: event.seq)
-    return last.reason, last.notes
+    last = next((event for event in reversed(events) if isinstance(event, CallResult)), None)
+    return (last.reason, last.notes) if last is not None else (None, None)
 
 
 def _var_rows(key: Row, record: SessionRecord, guard: tuple[int, int]) -> Iterator[tuple[Table, Row]]:
@@ -150,11 +159,11 @@ def _var_rows(key: Row, record: SessionRecord, guard: tuple[int, int]) -> Iterat
         yield CUSTOM_VARIABLES, (*key, place, name, value, *guard)
 
 
-def _quality_rows(key: Row, session: Session, record: SessionRecord, guard: tuple[int, int]) -> Iterator[tuple[Table, Row]]:
+def _quality_rows(key: Row, events: Events, record: SessionRecord, guard: tuple[int, int]) -> Iterator[tuple[Table, Row]]:
     if record.failures:
         whose = (record.comp, *_party(record)[:5])  # tenant, app
-        for event in session.payloads.values():
-            if type(event) is Failure:
+        for event in events:
+            if isinstance(event, Failure):
                 yield FAILURES, (*key, event.seq, event.ts, event.cause, event.detail, *whose, *guard)
     if record.latencies:
         spreads: dict[str, Spread] = {}
@@ -197,14 +206,14 @@ def _messages(session: Session) -> str:
                 "source": message.source,
                 "message_id": message.message_id,
             }
-            for seq, message in sorted(session.messages.items())
+            for seq, message in session.messages.items()
         ]
     )
 
 
-def _payloads(session: Session) -> str:
+def _payloads(events: Events) -> str:
     """The VAR and service quality events."""
-    return _json({str(seq): event for seq, event in sorted(session.payloads.items()) if not isinstance(event, CallEvent)})
+    return _json({str(event.seq): event for event in events if not isinstance(event, CallEvent)})
 
 
 def _tenants_rows(entry: Entry, generation: int) -> tuple[tuple[Table, Row], ...]:

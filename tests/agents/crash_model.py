@@ -87,7 +87,7 @@ class World:
     def run_calls(self, p: int) -> None:
         calls, activity = deepcopy(self.calls[p]), deepcopy(self.activity[p])
         fold, at = CallsFold(calls, activity, StreamTime.unpack(self.said[p], self.terms.lateness), self.terms), self.committed[p]
-        fold.resume(iter(list(calls.items())), list(activity))
+        fold.resume(iter(list(calls.items())), list(activity), max((row.mark for row in activity.values()), default=0))
         while True:
             end = min(len(self.log[p]), at + self.rnd.randint(1, 6))
             fold.fold(self.log[p][at:end])

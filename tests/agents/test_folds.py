@@ -120,9 +120,25 @@ def test_a_record_that_the_call_has_already_is_skipped() -> None:
 def test_a_row_ahead_of_its_call_is_only_sent_again() -> None:
     calls, activity = Table(Call), Table(Activity)
     activity[b"RM|component_type|", T0] = Activity(Figures(arrivals={"UNKNOWN": 1}), mark=9)
-    CallsFold(calls, activity, StreamTime(0)).fold([record(8, event("call.start", T0, 0))])
+    fold = CallsFold(calls, activity, StreamTime(0))
+    fold.resume(iter(()), list(activity), counted_to=9)
+    fold.fold([record(8, event("call.start", T0, 0))])
     assert activity[b"RM|component_type|", T0].figures.arrivals == {"UNKNOWN": 1}
     assert (b"RM|component_type|", T0) in activity.touched
+
+
+def test_a_start_ahead_of_the_clocks_counts_when_they_come_to_it_with_any_event() -> None:
+    """Before, its occupancy is one to come; which event brings the clocks there does not matter."""
+    start, hour = event("call.start", T0 + 60 * MINUTE, 0), 60 * MINUTE
+    activity = Table(Activity)
+    fold = CallsFold(Table(Call), activity, StreamTime(0))
+    row = b"RM|component_type|", T0 + hour
+    fold.fold([record(0, start, receipt=T0)])
+    assert (activity[row].figures.changes, activity[row].figures.opens) == ({}, {0: {"UNKNOWN": 1}})
+    fold.fold([record(1, event("call.event", T0 + hour, 1, log_id="l", level="METRIC", text=""))])
+    assert (activity[row].figures.changes, activity[row].figures.opens) == ({0: {"UNKNOWN": 1}}, {})
+    fold.fold([record(2, event("call.end", T0 + hour + 9000, 2))])
+    assert activity[row].figures.changes == {0: {"UNKNOWN": 1}, 9: {"UNKNOWN": -1}}
 
 
 def test_late_events_and_conflicts_are_set_aside() -> None:

@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from agents.keys import Dimension, activity_key, bin_key, tick_key
+from agents.session import add
 from agents.state import Activity, Bin, Call, Figures, Message, Session, Spread, Tick
 from pipeline import inspect, settings, topics
 from pipeline.cli import build
@@ -27,7 +28,9 @@ ACME = Dimension("RM", "tenant", "102").pack()
 def a_call(dn: str) -> Call:
     start = CallStart(v=1, comp="RM", comp_id=201, session="7A10F2", guid=GUID, ts=1_795_000_000_000, seq=0, tenant_path=(1, 102), dn=dn)
     message = Message(7, "call.start", 1_795_000_000_000, 1_795_000_000_300, 12, "rs.billing", "ID:1")
-    return Call([Session(201, "7A10F2", {0: message}, {0: start})])
+    session = Session(201, "7A10F2")
+    add(session, start, message)
+    return Call([session])
 
 
 def encoded(mark: int, value: msgspec.Struct) -> bytes:

@@ -453,7 +453,7 @@ class StoreContract:
             (topics.CALLS_CHANGELOG, 1): "not_decodable",
             (topics.CALLS_CHANGELOG, 2): "not_decodable",
             (topics.CALLS_CHANGELOG, 3): "no_key",
-            (topics.CALLS_CHANGELOG, 4): "not_decodable",
+            (topics.CALLS_CHANGELOG, 4): "too_long",
             (topics.TENANTS_CHANGELOG, 0): "too_long",
             (topics.EVENTS, 0): "missing_header",
         }
