@@ -93,9 +93,11 @@ class Raised(Struct):
 
 
 class Figures(Struct, kw_only=True):
-    """One moment. at: seconds since 1970."""
+    """One moment.
 
-    at: float = 0.0
+    parts       process -> what it answers; not in the MIB, which shows stages
+    """
+
     general: General = field(default_factory=General)
     tenants: dict[tuple[int], Tenant] = field(default_factory=dict)
     components: dict[tuple[str, int], Component] = field(default_factory=dict)
@@ -103,6 +105,7 @@ class Figures(Struct, kw_only=True):
     quarantine: dict[tuple[str, str], Quarantined] = field(default_factory=dict)
     topics: dict[tuple[str, int], Topic] = field(default_factory=dict)
     conditions: dict[tuple[str, str], Raised] = field(default_factory=dict)
+    parts: dict[str, Readiness] = field(default_factory=dict)
 
     def rows(self, table: str) -> Mapping[Index, Struct]:
         """The rows of a table of the MIB by its name."""

@@ -18,6 +18,7 @@ from pipeline.bridge.backoff import Backoff
 from sinks.snmp.agentx import codec
 from sinks.snmp.agentx.answers import Walk, answer
 from sinks.snmp.agentx.codec import HEADER_BYTES, Close, Header, Malformed, Notify, Open, Pdu, Ping, Register, Response, VarBind
+from sinks.snmp.notices import Notice, variables
 from sinks.snmp.tree import Source
 
 ANSWER_S = 5.0  # how long the master may take for an answer
@@ -187,8 +188,9 @@ class Subagent:
         self._waiting: deque[Sequence[VarBind]] = deque()
         self._wake = asyncio.Event()
 
-    def notify(self, varbinds: Sequence[VarBind]) -> None:
-        """varbinds: snmpTrapOID.0 first."""
+    def notify(self, notice: Notice) -> None:
+        """Have the master send it to whom it knows."""
+        varbinds = [VarBind(each.name, each.wire.value, each.value) for each in variables(notice, self.source.enterprise)]
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft()
             self.lost += 1
