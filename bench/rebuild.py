@@ -65,19 +65,19 @@ async def post(bootstrap: str, partitions: int, rate: float, events: int) -> int
     return sent
 
 
-class Memory:
-    """The greatest resident memory of each worker, MiB, by its folder."""
+class Watched:
+    """Of each worker, by its folder: the greatest resident memory, MiB, and the seconds of CPU of its last process."""
 
     def __init__(self) -> None:
-        self.greatest: Counter[str] = Counter()
+        self.memory: Counter[str] = Counter()
+        self.cpu: dict[str, float] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def stop(self) -> dict[str, int]:
+    def stop(self) -> None:
         self._done.set()
         self._thread.join()
-        return dict(self.greatest)
 
     def _watch(self) -> None:
         while not self._done.wait(0.5):
@@ -86,13 +86,14 @@ class Memory:
                     folder = next((word for word in child.cmdline() if "/faust/" in word), None)
                     if folder is not None:
                         name = Path(folder).name
-                        self.greatest[name] = max(self.greatest[name], child.memory_info().rss // MIB)
+                        self.memory[name] = max(self.memory[name], child.memory_info().rss // MIB)
+                        self.cpu[name] = sum(child.cpu_times()[:2])
                 except psutil.Error:
                     continue
 
 
 async def rebuild(stack: Stack, events: int) -> None:
-    memory = Memory()
+    watched = Watched()
     async with Log(stack.settings.kafka.bootstrap) as log:
         began = monotonic()
         work = Rebuild(stack.settings, log, say)
@@ -106,7 +107,7 @@ async def rebuild(stack: Stack, events: int) -> None:
                     marks.setdefault(stretch, monotonic() - began)
 
             await work.build(advance)
-            built = monotonic()
+            built, cpu = monotonic(), dict(watched.cpu)
             found = await work.compare()
             compared = monotonic()
             rows = await work.swap()
@@ -122,7 +123,10 @@ async def rebuild(stack: Stack, events: int) -> None:
         for first in table.first[:3]:
             say(f"    {first}")
     say(f"swapped in {swapped - compared:.1f} s: {sum(rows.values()):,} rows; live workers took over {taken} in {over - swapped:.1f} s")
-    say(f"in all {over - began:.1f} s; greatest memory, MiB: {memory.stop()}")
+    watched.stop()
+    say(f"in all {over - began:.1f} s; greatest memory, MiB: {dict(watched.memory)}")
+    per_event = {name: f"{seconds / events * 1e6:.0f}" for name, seconds in cpu.items() if ".g" in name}
+    say(f"us of CPU an event of the new workers until built: {per_event}")
 
 
 async def bench(bootstrap: str, data: Path, events: int, rate: float, partitions: int) -> None:
