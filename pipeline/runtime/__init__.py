@@ -40,7 +40,7 @@ from .app import App
 from .checkpoint import Checkpoint
 from .chunk import Chunk, Record
 from .cut import Cut, Outgoing, Row, Stage, Start
-from .errors import BodyGone, Expelled, Fatal, FolderInUse, ForeignChangelog, LostRecords, RecordsGone, WrongDeclaration
+from .errors import BodyGone, Expelled, Fatal, FolderInUse, ForeignChangelog, LostRecords, RecordsGone, Unrecovered, WrongDeclaration
 from .producer import Message
 from .tables import State, StateTable
 
@@ -64,5 +64,6 @@ __all__ = [
     "Start",
     "State",
     "StateTable",
+    "Unrecovered",
     "WrongDeclaration",
 ]

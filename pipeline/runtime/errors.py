@@ -31,6 +31,10 @@ class ForeignChangelog(Fatal):
     """A changelog holds a value that was not written by this package."""
 
 
+class Unrecovered(Fatal):
+    """A source partition was given to us without the changelogs of its tables: folding would begin with empty tables."""
+
+
 class WrongDeclaration(Fatal):
     """The app asks for something the runtime cannot keep: partition counts that differ, marks over several topics."""
 

@@ -12,7 +12,7 @@ VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": 
 OVERRIDDEN = {
     "faust.app.base:App": ["_new_transport", "_new_producer_transport", "on_started_init_extra_tasks", "_crash", "Table"],
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread": [
-        "on_start", "_create_worker_consumer", "_fetch_records", "verify_event_path",
+        "on_start", "_create_worker_consumer", "_fetch_records", "subscribe", "verify_event_path",
     ],
     "faust.transport.drivers.aiokafka:Consumer": ["_new_consumer_thread", "__post_init__", "_drain_messages", "wait_empty", "perform_seek"],
     "faust.transport.drivers.aiokafka:Producer": ["_settings_extra"],
@@ -43,7 +43,8 @@ USED = {
     "aiokafka.consumer.subscription_state:SubscriptionState": ["fetch_context", "reassignment_in_progress", "is_assigned", "subscription"],
     "aiokafka.consumer.subscription_state:Assignment": ["tps", "state_value"],
     "aiokafka.consumer.group_coordinator:GroupCoordinator": ["fetch_committed_offsets"],
-    # ._fetcher ._coordinator ._closed ._subscription ._fetch_max_wait_ms
+    "aiokafka.client:AIOKafkaClient": ["set_topics", "force_metadata_update"],  # .cluster
+    # ._client ._fetcher ._coordinator ._closed ._subscription ._fetch_max_wait_ms
     "aiokafka.consumer.consumer:AIOKafkaConsumer": [],
     "aiokafka.producer.producer:AIOKafkaProducer": ["create_batch", "send_batch"],
 }  # fmt: skip

@@ -6,14 +6,14 @@ lies between would be lost or folded again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
 from .cut import Stage, Start
-from .errors import RecordsGone, WrongDeclaration
+from .errors import RecordsGone, Unrecovered, WrongDeclaration
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
@@ -80,4 +80,16 @@ def check_partitions(checkpoint: Checkpoint, partitions_of: Callable[[str], int 
             if (there := partitions_of(topic)) is not None and there != table.partitions:
                 raise WrongDeclaration(
                     f"table {table.name} has {table.partitions} partitions, its source {topic} has {there}: make them equal"
+                )
+
+
+def check_recovered(checkpoint: Checkpoint, tps: Iterable[TP], assigned: Container[TP]) -> None:
+    """Faust's assignor leaves out a topic that its worker does not know, with a warning: a new one, say, that its broker has not
+    heard of. A table is recovered from what is assigned only. Raises Unrecovered."""
+    for tp in sorted(tps):
+        for table in checkpoint.tables:
+            if (changelog := TP(table.changelog_topic_name, tp.partition)) not in assigned:
+                raise Unrecovered(
+                    f"{tp.topic}[{tp.partition}] was assigned without {changelog.topic}[{changelog.partition}]: the worker that leads the "
+                    "group does not know this topic. Start the workers again; if it stays so, create the topic"
                 )

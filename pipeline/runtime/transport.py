@@ -21,7 +21,7 @@ from . import starts
 from .checkpoint import SETTLE_TIMEOUT_S, Checkpoint
 from .chunk import Chunk, take
 from .cut import Start
-from .errors import Expelled
+from .errors import Expelled, Unrecovered
 from .ordinary import Ordinary
 from .producer import Producer
 
@@ -29,6 +29,8 @@ CHUNK = 4000  # records; a chunk ends at the record batch that reaches this. Lar
 # ms a fetch waits for new records. While it waits, a partition that was left alone because its inbox was full is not fetched;
 # Faust's 1500 would be felt then.
 FETCH_WAIT_MS = 500
+# A new topic is known to all brokers within moments; on an overloaded one we saw seconds.
+KNOWN_TIMEOUT_S, KNOWN_PAUSE_S = 30.0, 0.1
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust ships no types
@@ -54,6 +56,23 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             return ok
 
         coordinator._do_heartbeat = heartbeat
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group only when we know the changelogs: whoever leads it assigns what it knows. Raises Unrecovered."""
+        wanted = set(topics)
+        await self.call_thread(self._know, wanted, wanted & self.app.tables.changelog_topics)
+        await super().subscribe(wanted)
+
+    async def _know(self, topics: set[str], needed: set[str]) -> None:
+        """Faust has created the changelogs, but the broker we ask may hear of them later."""
+        client = self._ensure_consumer()._client
+        await client.set_topics(topics)
+        end = monotonic() + KNOWN_TIMEOUT_S
+        while missing := [topic for topic in needed if not client.cluster.partitions_for_topic(topic)]:
+            if monotonic() > end:
+                raise Unrecovered(f"the brokers do not know the topics {', '.join(sorted(missing))}: create them")
+            await asyncio.sleep(KNOWN_PAUSE_S)
+            await client.force_metadata_update()
 
     def wake(self) -> None:
         """From the loop of the app: look again, an inbox has room."""
@@ -215,18 +234,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust ships no types
 
     async def perform_seek(self) -> None:
         """Called by Faust when tables are recovered. The flow is stopped meanwhile (Faust resumes it afterwards): nothing must
-        be taken from where we stood before. Raises RecordsGone, WrongDeclaration."""
+        be taken from where we stood before. Raises RecordsGone, Unrecovered, WrongDeclaration."""
         self.stop_flow()
         await super().perform_seek()
         assigned = self.assignment()
         for checkpoint in self.app.checkpoints:
-            await self._begin(checkpoint, {tp for tp in assigned if tp.topic in checkpoint.topics})
+            await self._begin(checkpoint, {tp for tp in assigned if tp.topic in checkpoint.topics}, assigned)
 
-    async def _begin(self, checkpoint: Checkpoint, tps: set[TP]) -> None:
+    async def _begin(self, checkpoint: Checkpoint, tps: set[TP], assigned: set[TP]) -> None:
         committed: dict[TP, OffsetAndMetadata] = {}
         found: dict[TP, Start] = {}
         if tps:
             starts.check_partitions(checkpoint, self.topic_partitions)
+            starts.check_recovered(checkpoint, tps, assigned)
             committed = await self._thread.committed(tps)
             first, end = await self.earliest_offsets(*tps), await self.highwaters(*tps)
             own = await starts.own(checkpoint.stages, tps)

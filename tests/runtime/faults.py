@@ -7,6 +7,7 @@ body, drop      the body raises; a chunk vanishes between fetch and fold
 slow-writes     each send and commit waits a little first: most crashes hit a cut with some subset of it written
 slow            bodies longer than the session time-out
 duplicates      the worker exits with 99 if it sees a duplicate
+blind           the leader of the group does not know the calls changelog, as Faust's assignor takes it: it leaves it out
 wrong-order, nomark  controls: what the order and the marks are for
 """
 
@@ -15,6 +16,7 @@ import os
 import random
 
 from aiokafka.errors import CommitFailedError, KafkaError
+from faust.assignor.partition_assignor import PartitionAssignor
 
 from pipeline.runtime.producer import Producer
 from pipeline.runtime.transport import Consumer
@@ -51,6 +53,13 @@ if FAULT == "slow-writes":
     Producer.send_all, Consumer.commit_offsets = slow_send, slow_commit
 if FAULT == "commit":
     Consumer.commit_offsets = refused_commit
+if FAULT == "blind":
+    groups_of = PartitionAssignor._get_copartitioned_groups.__func__
+
+    def without_calls(cls, topics, cluster, subscriptions):
+        return groups_of(cls, {topic for topic in topics if not topic.endswith("calls-changelog")}, cluster, subscriptions)
+
+    PartitionAssignor._get_copartitioned_groups = classmethod(without_calls)
 
 
 def failing_after(times, function):

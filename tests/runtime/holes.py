@@ -217,6 +217,19 @@ def topic_made_again(world, app, topic):
     assert f"{topic}[0] should go on at offset 100 (committed by group {app}), but it ends at 10" in world.log(app)
 
 
+def changelog_not_assigned(world, app, topic):
+    """The leader hands out source partitions without a changelog it does not know: the worker stops instead of folding into a
+    table that was not recovered."""
+    world.make(topic, records(200))
+    mend(world, app, topic, end=200)
+    world.send(topic, records(200, start=200))
+    assert world.start(app, topic, FAULT="blind").wait(30) not in (0, None)
+    assert f"{topic}[0] was assigned without {app}-calls-changelog[0]" in world.log(app)
+    assert world.committed(app, topic)[0] == 200
+    mend(world, app, topic, end=400)
+    assert_exact(world, app, 400)
+
+
 def other_partition_count(world, app, topic):
     """A table with other partitions than its source: refused."""
     world.make(topic, records(10), partitions=2)
