@@ -28,9 +28,8 @@ def install(app: ReportingApp, settings: Settings, generation: Generation = FIRS
     """Declare topic, tables, checkpoint and agent on `app`."""
     n = settings.kafka.partitions
     activity = app.topic(generation.activity, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
-    parts: StateTable[bytes, Snapshot] = app.Table(
-        "parts", value=Snapshot, partitions=n, stamped=False
-    )  # marks are those of the source partitions
+    # Marks are those of the source partitions.
+    parts: StateTable[bytes, Snapshot] = app.Table("parts", value=Snapshot, partitions=n, stamped=False, cache=ROWS_DECODED)
     tenants: StateTable[bytes, TenantsRow] = app.Table("tenants", value=TenantsRow, partitions=n, cache=ROWS_DECODED)
     checkpoint = app.checkpoint(
         activity, order=[parts, tenants], interval=settings.checkpoint.interval, max_events=settings.checkpoint.max_events

@@ -166,7 +166,7 @@ async def test_a_silent_call_is_closed_while_the_bridge_works_and_leaves(setting
         bridge = HealthServer("127.0.0.1", mortal.health.bridge_port, {})
         await bridge.start()
         try:
-            (closing,) = await until(closings, 20)
+            closing, *_ = await until(closings, 20)  # a rebalance before it is folded brings another, which changes nothing
         finally:
             await bridge.stop()
         assert orjson.loads(closing.value) == {
