@@ -45,6 +45,7 @@ class Link(asyncio.Protocol):
         self.answered = 0
         self._transport: asyncio.Transport | None = None
         self._bytes = bytearray()
+        self._paused = False
         self._packet = 0
         self._waiting: dict[int, asyncio.Future[Response]] = {}
         self._walk: Walk | None = None
@@ -58,19 +59,25 @@ class Link(asyncio.Protocol):
         self._end(f"connection lost: {exc}" if exc else "the master closed the connection")
 
     def pause_writing(self) -> None:
-        """A master that does not read is not read from either: answers do not pile up."""
+        """A master that does not read is not read from either, nor are the requests answered that are here: answers do not pile up."""
+        self._paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        self._paused = False
+        self._take_all()
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        self._bytes += data
+        self._take_all()
+
+    def _take_all(self) -> None:
         received = self._bytes
-        received += data
         try:
-            while len(received) >= HEADER_BYTES:
+            while not self._paused and len(received) >= HEADER_BYTES:
                 head = codec.header(received)
                 end = HEADER_BYTES + head.length
                 if len(received) < end:
