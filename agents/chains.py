@@ -12,15 +12,17 @@ Below the *floor*, the earliest bin that any source partition can still change, 
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from agents.bins import BASE, BASE_MS, CHILD, GRANULARITIES, base_of, children, end_of, start_of
 from agents.figures import add_changes, is_empty, merge
 from agents.keys import activity_key, bin_key, is_tick, split_activity, split_bin, tick_key
-from agents.state import Activity, Bin, Counts, Figures, Snapshot, TenantsRow, Tick
+from agents.state import NOTHING, Activity, Bin, Counts, Figures, Snapshot, TenantsRow, Tick
 
 
 class Parts(Protocol):
@@ -97,6 +99,7 @@ class Chains:
         self.chains: dict[bytes, Chain] = {}
         self.ticks: dict[int, Tick] = {}
         self._touched: dict[bytes, set[int]] = {}
+        self._known: dict[tuple[bytes, str, int], Others] = {}
         self._ticked: set[int] = set()
         self._horizon = 0
         self._load()
@@ -231,6 +234,7 @@ class Chains:
             for granularity, start in self._leave.pop(at):
                 for dimension in self._rows.pop((granularity, start)):
                     self.tenants.drop(bin_key(dimension, granularity, start))
+                    self._known.pop((dimension, granularity, start), None)
                     if granularity == BASE:
                         self._forget(dimension, start)
 
@@ -267,7 +271,11 @@ class Chains:
         start: int | None = begin
         while start is not None and start <= horizon:
             figures, changes, opens = self._merged(dimension, chain, start)
-            add_changes(changes, opens)
+            if opens:
+                both: dict[int, Counts] = {}
+                add_changes(both, changes)
+                add_changes(both, opens)
+                changes = both
             row = before = follow(before, figures, changes, start)
             old = self._base_row(dimension, start)
             carries_as_before = row.in_progress == old.in_progress and row.occupied == old.occupied
@@ -333,9 +341,9 @@ class Chains:
     def _merged(self, dimension: bytes, chain: Chain, start: int) -> tuple[Figures, dict[int, Counts], dict[int, Counts]]:
         """The figures of all source partitions, and apart from them changes and opens of occupancy, which no row keeps."""
         found = (self.parts.peek(activity_key(dimension, start, source)) for source in chain.sources.get(start, ()))
-        merged = merge(part.figures for part in found if isinstance(part, Activity))
-        changes, merged.changes = merged.changes, {}
-        opens, merged.opens = merged.opens, {}
+        merged = merge([part.figures for part in found if isinstance(part, Activity)])
+        changes, merged.changes = merged.changes, NOTHING
+        opens, merged.opens = merged.opens, NOTHING
         return merged, changes, opens
 
     def _base_row(self, dimension: bytes, start: int) -> Bin:
@@ -343,32 +351,70 @@ class Chains:
         return row if isinstance(row, Bin) else NO_ROW
 
     def _roll_up(self, dimension: bytes, reached: Iterable[int], horizon: int) -> None:
-        starts = {BASE: set(reached)}
+        """Recompute the longer bins of these base bins."""
+        changed = {BASE: {start: self._base_row(dimension, start) for start in reached}}
         for granularity in GRANULARITIES[1:]:
-            starts[granularity] = {start_of(granularity, start, self.zone) for start in starts[CHILD[granularity]]}
-            for start in sorted(starts[granularity]):
-                self._recompute(dimension, granularity, start, horizon)
+            by_parent: dict[int, dict[int, Bin]] = {}
+            for child, row in changed[CHILD[granularity]].items():
+                by_parent.setdefault(start_of(granularity, child, self.zone), {})[child] = row
+            changed[granularity] = {
+                start: self._recompute(dimension, granularity, start, rows, horizon) for start, rows in sorted(by_parent.items())
+            }
 
-    def _recompute(self, dimension: bytes, granularity: str, start: int, horizon: int) -> None:
-        """A longer bin from its children; in progress at its end is that of its last child up to the horizon, its peak the
-        greatest of theirs, the earlier of equal ones."""
-        rows, in_progress, highest = [], {}, NO_ROW
-        for child in children(granularity, start, self.zone):
-            row = self.tenants.peek(bin_key(dimension, CHILD[granularity], child))
-            if isinstance(row, Bin):
-                rows.append(row.figures)
-                if row.peak > highest.peak:
-                    highest = row
-            if child <= horizon:
-                in_progress = row.in_progress if isinstance(row, Bin) else {}
-        self._write(
-            dimension,
-            granularity,
-            start,
-            Bin(merge(rows), in_progress, peak=highest.peak, peak_at=highest.peak_at, peak_by=highest.peak_by),
+    def _recompute(self, dimension: bytes, granularity: str, start: int, changed: dict[int, Bin], horizon: int) -> Bin:
+        """A longer bin from its children, of which these changed; in progress at its end is that of its last child up to the
+        horizon, its peak the greatest of theirs, the earlier of equal ones. Gives the row."""
+        starts = children(granularity, start, self.zone)
+        latest = max(changed)
+        others = self._others(dimension, granularity, start, latest, fresh=len(changed) == 1)
+        row = changed[latest]
+        before = (others.peak, -(others.peak_at or 0)) >= (row.peak, -(row.peak_at or 0))
+        highest = others if before else row
+        within = bisect_right(starts, horizon)
+        last = self._row_of(dimension, CHILD[granularity], starts[within - 1], changed) if within else NO_ROW
+        made = Bin(
+            merge([others.figures, row.figures]), last.in_progress, peak=highest.peak, peak_at=highest.peak_at, peak_by=highest.peak_by
         )
+        self._write(dimension, granularity, start, made)
+        return made
+
+    def _others(self, dimension: bytes, granularity: str, start: int, but: int, *, fresh: bool) -> Others:
+        """All children of a longer bin together, but for one. Mostly it is the same one, of now, that changes time after time, and the
+        others are as they were (`fresh`): then they need not be read again, up to 30 rows of them."""
+        key = dimension, granularity, start
+        known = self._known.get(key)
+        if fresh and known is not None and known.but == but:
+            return known
+        child = CHILD[granularity]
+        rows = [self._row_of(dimension, child, at) for at in children(granularity, start, self.zone) if at != but]
+        rows = [row for row in rows if row is not NO_ROW]
+        highest = max(rows, key=lambda row: row.peak, default=NO_ROW)  # the first of equal ones
+        if len(self._known) > OTHERS_KNOWN:
+            self._known.clear()
+        figures = merge([row.figures for row in rows])
+        made = self._known[key] = Others(but, figures, highest.peak, highest.peak_at, highest.peak_by)
+        return made
+
+    def _row_of(self, dimension: bytes, granularity: str, start: int, known: Mapping[int, Bin] = NOTHING) -> Bin:
+        if start in known:
+            return known[start]
+        if dimension not in self._rows.get((granularity, start), ()):
+            return NO_ROW
+        row = self.tenants.peek(bin_key(dimension, granularity, start))
+        return row if isinstance(row, Bin) else NO_ROW
 
 
+class Others(Struct, gc=False):
+    """What a longer bin has of its children but for the one that begins at `but`. Recomputed from them, never added to."""
+
+    but: int
+    figures: Figures
+    peak: int
+    peak_at: int | None
+    peak_by: Counts
+
+
+OTHERS_KNOWN = 20_000  # of a partition; one takes about a KB
 NO_ROW = Bin()
 FURTHEST_AHEAD_MS = 24 * 3_600_000 + BASE_MS  # of a sender's clock (rule M7)
 # The bins that ask for a row of a granularity; the row itself, where none does.

@@ -15,7 +15,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from agents.bins import base_of
-from agents.figures import EDGES, count, observe, shift
+from agents.figures import EDGES, count, observe, opened, shift
 from agents.keys import Dimension
 from agents.session import SessionRecord
 from agents.state import Figures
@@ -32,7 +32,7 @@ class Count(Struct, frozen=True, gc=False):
     n: int = 1
 
     def change(self, figures: Figures, sign: int) -> None:
-        count(getattr(figures, self.measure), self.label, sign * self.n)
+        count(opened(figures, self.measure), self.label, sign * self.n)
 
 
 class Observed(Struct, frozen=True, gc=False):
@@ -44,7 +44,7 @@ class Observed(Struct, frozen=True, gc=False):
     values: tuple[int, ...]
 
     def change(self, figures: Figures, sign: int) -> None:
-        observe(getattr(figures, self.measure), self.label, self.values, sign, EDGES[self.measure])
+        observe(opened(figures, self.measure), self.label, self.values, sign, EDGES[self.measure])
 
 
 class Occupancy(Struct, frozen=True, gc=False):
@@ -60,7 +60,7 @@ class Occupancy(Struct, frozen=True, gc=False):
     measure: str = "changes"
 
     def change(self, figures: Figures, sign: int) -> None:
-        shift(getattr(figures, self.measure), self.second, self.call_type, sign * self.n)
+        shift(opened(figures, self.measure), self.second, self.call_type, sign * self.n)
 
 
 Part = Count | Observed | Occupancy

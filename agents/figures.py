@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from typing import Any
 
-from agents.state import Counts, Figures, Spread
+from msgspec.structs import astuple
+
+from agents.state import NOTHING, Counts, Figures, Spread
 
 # Upper edges of the buckets (rule B10); the histogram of a measure is that of its unit.
 EDGES = {
@@ -16,6 +20,15 @@ COUNTS = ("arrivals", "departures", "completed", "burst", "results", "actions", 
 SPREADS = ("durations", "latencies")
 OCCUPANCY = ("changes", "opens")
 LOW_BITS = 62
+
+
+def opened(figures: Figures, name: str) -> Any:
+    """The measure of that name, to be written into."""
+    measure = getattr(figures, name)
+    if measure is NOTHING:
+        measure = {}
+        setattr(figures, name, measure)
+    return measure
 
 
 def count(counts: Counts, label: str, n: int) -> None:
@@ -66,39 +79,64 @@ def shift(changes: dict[int, Counts], second: int, label: str, n: int) -> None:
 
 
 def add_to_all(rows: Sequence[Figures], more: Figures) -> None:
-    """Add `more` to each of `rows`."""
+    """Add `more` to each of `rows`. Occupancy may cancel out."""
     for name in COUNTS:
         if counts := getattr(more, name):
             for row in rows:
-                _sum_up(getattr(row, name), counts)
+                _sum_up(opened(row, name), counts)
     for name in SPREADS:
         if spreads := getattr(more, name):
             for row in rows:
-                _absorb_all(getattr(row, name), spreads)
+                _absorb_all(opened(row, name), spreads)
     for name in OCCUPANCY:
         for second, counts in getattr(more, name).items():
             for row in rows:
                 for label, n in counts.items():
-                    shift(getattr(row, name), second, label, n)
+                    shift(opened(row, name), second, label, n)
 
 
 def is_empty(figures: Figures) -> bool:
-    return not any(getattr(figures, name) for name in figures.__struct_fields__)
+    return not any(astuple(figures))
 
 
-def merge(parts: Iterable[Figures]) -> Figures:
-    """The sum of `parts`, which stay as they are."""
+def merge(parts: Sequence[Figures]) -> Figures:
+    """The sum of `parts`, which stay as they are. It may share measures with them: nobody may write into it."""
+    if len(parts) == 1:
+        return copy(parts[0])
     merged = Figures()
-    for part in parts:
-        for name in COUNTS:
-            if source := getattr(part, name):
-                _sum_up(getattr(merged, name), source)
-        for name in SPREADS:
-            if source := getattr(part, name):
-                _absorb_all(getattr(merged, name), source)
-        add_changes(merged.changes, part.changes)
-        add_changes(merged.opens, part.opens)
+    for name, column in zip(Figures.__struct_fields__, zip(*map(astuple, parts), strict=True), strict=False):
+        said = [measure for measure in column if measure]
+        if len(said) == 1:
+            setattr(merged, name, said[0])
+        elif said:
+            setattr(merged, name, _MERGED[name](said))
     return merged
+
+
+def _sum_of(many: Sequence[Counts]) -> Counts:
+    total = dict(many[0])
+    for counts in many[1:]:
+        _sum_up(total, counts)
+    return total
+
+
+def _sum_of_spreads(many: Sequence[dict[str, Spread]]) -> dict[str, Spread]:
+    total: dict[str, Spread] = {}
+    for spreads in many:
+        _absorb_all(total, spreads)
+    return total
+
+
+def _sum_of_changes(many: Sequence[dict[int, Counts]]) -> dict[int, Counts]:
+    total: dict[int, Counts] = {}
+    for changes in many:
+        add_changes(total, changes)
+    return total
+
+
+_MERGED: dict[str, Callable[[Any], Any]] = (
+    dict.fromkeys(COUNTS, _sum_of) | dict.fromkeys(SPREADS, _sum_of_spreads) | dict.fromkeys(OCCUPANCY, _sum_of_changes)
+)
 
 
 def add_changes(into: dict[int, Counts], changes: dict[int, Counts]) -> None:
@@ -113,21 +151,25 @@ def _sum_up(into: Counts, counts: Counts) -> None:
 
 def _absorb_all(into: dict[str, Spread], spreads: dict[str, Spread]) -> None:
     for label, spread in spreads.items():
-        if label not in into:
-            into[label] = Spread()
-        _absorb(into[label], spread)
+        known = into.get(label)
+        if known is None:
+            known = into[label] = copy(spread)
+            known.buckets = dict(spread.buckets)
+        else:
+            _absorb(known, spread)
 
 
 def _absorb(into: Spread, other: Spread) -> None:
     into.n += other.n
     into.total += other.total
     _add_squares(into, squares_of(other))
-    if other.low is not None:
-        into.low = other.low if into.low is None else min(into.low, other.low)
-    if other.high is not None:
-        into.high = other.high if into.high is None else max(into.high, other.high)
+    if other.low is not None and (into.low is None or other.low < into.low):
+        into.low = other.low
+    if other.high is not None and (into.high is None or other.high > into.high):
+        into.high = other.high
+    buckets = into.buckets
     for bucket, n in other.buckets.items():
-        into.buckets[bucket] = into.buckets.get(bucket, 0) + n
+        buckets[bucket] = buckets.get(bucket, 0) + n
 
 
 def _add_squares(spread: Spread, squares: int) -> None:

@@ -7,6 +7,8 @@ can be read.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw, Struct, field
 
@@ -171,8 +173,39 @@ class Spread(Struct, array_like=True):
 Counts = dict[str, int]
 
 
-class Figures(Struct, array_like=True):
-    """What a set of sessions contributes to one bin of one dimension. Zero entries are left out.
+class _Nothing(dict[Any, Any]):
+    """An empty dict for all who have nothing to say: a decoded row would have a dozen of its own, 64 bytes each."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        raise TypeError("take agents.figures.opened to write into a measure")
+
+    def __deepcopy__(self, memo: object) -> _Nothing:
+        return self
+
+
+NOTHING: Any = _Nothing()
+
+
+SHORT = {  # names in the encoded form; they stay
+    "arrivals": "a",
+    "departures": "d",
+    "completed": "c",
+    "durations": "t",
+    "burst": "b",
+    "results": "r",
+    "actions": "v",
+    "last_actions": "w",
+    "quality": "q",
+    "failures": "f",
+    "latencies": "l",
+    "changes": "o",
+    "opens": "p",
+}
+
+
+class Figures(Struct, omit_defaults=True, rename=SHORT.get):
+    """What a set of sessions contributes to one bin of one dimension. Zero entries are left out, and so are empty measures in the encoded
+    form: a row has some of them, seldom all. What is there is written to by `agents.figures` alone.
 
     arrivals        call type -> sessions with known start that started in the bin
     departures      call type -> sessions with known start that ended in the bin (in progress = arrivals - departures, summed up)
@@ -190,19 +223,19 @@ class Figures(Struct, array_like=True):
                     do not occupy it yet (rule B3)
     """
 
-    arrivals: Counts = field(default_factory=dict)
-    departures: Counts = field(default_factory=dict)
-    completed: Counts = field(default_factory=dict)
-    durations: dict[str, Spread] = field(default_factory=dict)
-    burst: Counts = field(default_factory=dict)
-    results: Counts = field(default_factory=dict)
-    actions: Counts = field(default_factory=dict)
-    last_actions: Counts = field(default_factory=dict)
-    quality: Counts = field(default_factory=dict)
-    failures: Counts = field(default_factory=dict)
-    latencies: dict[str, Spread] = field(default_factory=dict)
-    changes: dict[int, Counts] = field(default_factory=dict)
-    opens: dict[int, Counts] = field(default_factory=dict)
+    arrivals: Counts = NOTHING
+    departures: Counts = NOTHING
+    completed: Counts = NOTHING
+    durations: dict[str, Spread] = NOTHING
+    burst: Counts = NOTHING
+    results: Counts = NOTHING
+    actions: Counts = NOTHING
+    last_actions: Counts = NOTHING
+    quality: Counts = NOTHING
+    failures: Counts = NOTHING
+    latencies: dict[str, Spread] = NOTHING
+    changes: dict[int, Counts] = NOTHING
+    opens: dict[int, Counts] = NOTHING
 
 
 class Activity(Struct, array_like=True, tag=1):

@@ -11,7 +11,7 @@ import pytest
 
 from agents.calls_fold import CallsFold
 from agents.explain import Changed, Counted, Explainer, Step
-from agents.figures import EDGES, count, observe, shift
+from agents.figures import EDGES, count, observe, opened, shift
 from agents.lifetime import Terms
 from agents.state import Activity, Call, Figures
 from agents.stream_time import StreamTime
@@ -186,9 +186,9 @@ def _rows(moved: Iterable[Counted]) -> Table:
 def _change(figures: Figures, counted: Counted) -> None:
     sign = 1 if counted.n > 0 else -1
     if counted.at is not None:
-        changes = figures.changes if counted.measure == "occupancy" else figures.opens
+        changes = opened(figures, "changes" if counted.measure == "occupancy" else "opens")
         shift(changes, (counted.at - counted.start) // 1000, counted.label, counted.n)
     elif counted.values:
-        observe(getattr(figures, counted.measure), counted.label, counted.values, sign, EDGES[counted.measure])
+        observe(opened(figures, counted.measure), counted.label, counted.values, sign, EDGES[counted.measure])
     else:
-        count(getattr(figures, counted.measure), counted.label, counted.n)
+        count(opened(figures, counted.measure), counted.label, counted.n)
