@@ -113,7 +113,6 @@ CONNECTION = re.compile(r"08...|HYT0[01]|HY008|IMC0[0-9]")
 CERTIFICATE = re.compile(r"certificate|SSL Provider|TLS|handshake", re.IGNORECASE)
 _NUMBER = re.compile(r"\((\d+)\) \(SQL\w+\)")
 FREETDS_LINK = range(20000, 20100)  # numbers of the client library itself: dead, unreachable, timed out
-FREETDS_LOGIN = 20002  # also said when the server is there and refuses: the server's own number stands beside it
 
 
 def numbers(error: Exception) -> list[int]:
@@ -149,7 +148,8 @@ def meaning(where: str, error: Exception) -> Transient | Poison | Fatal | None:
         )
     if state == "40001":
         return Transient(f"{where}: {MENDED_BY_TIME[1205]} ({state})")
-    if CONNECTION.fullmatch(state) or any(number in FREETDS_LINK for number in given):
+    lost = state == "HY000" and not any(given)  # how FreeTDS speaks of a connection that is dead
+    if lost or CONNECTION.fullmatch(state) or any(number in FREETDS_LINK for number in given):
         return Transient(f"{where}: it does not answer ({state})")
     if isinstance(error, pyodbc.DataError) or state.startswith("22"):
         return Poison("refused", f"a value is not taken ({state}{''.join(f', {number}' for number in given[:1])})")

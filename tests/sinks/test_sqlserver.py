@@ -139,6 +139,8 @@ def test_a_number_beyond_64_bits_is_never_sent(number: int) -> None:
         (pyodbc.OperationalError, "HYT01", 0, Transient),
         (pyodbc.OperationalError, "08S01", 20009, Transient),
         (pyodbc.Error, "HY000", 20004, Transient),
+        (pyodbc.Error, "HY000", 0, Transient),  # FreeTDS, when the server is gone
+        (pyodbc.Error, "HY000", 50000, Fatal),
         (pyodbc.DataError, "22001", 8152, Poison),
         (pyodbc.DataError, "22001", 2628, Poison),
         (pyodbc.DataError, "22003", 8115, Poison),
