@@ -136,6 +136,41 @@ class Health(Section):
     sinks_port: Port = 8083
 
 
+class Snmp(Section):
+    """Figures and notifications by SNMP, from the view."""
+
+    enterprise: int = Field(
+        32473, ge=1, le=2_147_483_647, description="enterprise number above the MIB; the default is the one that is reserved for examples"
+    )
+    master: str = Field(
+        "",
+        pattern=r"^(tcp:.+:\d{1,5}|unix:.+)?$",
+        description="AgentX address of a master agent, such as tcp:127.0.0.1:1705; empty: own agent",
+    )
+    host: str = Field("127.0.0.1", description="address that the own agent listens on")
+    port: Port = Field(1161, description="UDP port of the own agent")
+    community: SecretStr = Field(SecretStr("public"), description="of SNMPv2c; empty: no v2c")
+    user: str = Field("", max_length=32, description="of SNMPv3, by SHA-256 and AES; empty: no v3")
+    auth_password: SecretStr = Field(SecretStr(""), description="of that user, 8 characters or more")
+    priv_password: SecretStr = Field(SecretStr(""), description="of that user, 8 characters or more")
+    targets: tuple[str, ...] = Field(("127.0.0.1:1162",), description="HOST:PORT that the own agent sends notifications to")
+    notify: Literal["trap", "inform"] = Field("trap", description="inform: a notification is repeated until it is confirmed")
+    notify_by: Literal["v2c", "v3"] = "v2c"
+    health_port: Port = Field(8090, description="health and metrics of the view")
+    parts: dict[str, str] = Field(
+        default_factory=dict, description="name and URL of each process that the view asks; empty: those of section health and the reports"
+    )
+    max_rows: int = Field(10_000, ge=1, le=1_000_000, description="tenants and components shown at most, by partition of their table")
+    raise_after: Seconds = Field(10.0, description="seconds that a condition lasts before it is raised")
+    clear_after: Seconds = Field(60.0, description="seconds that it is over before it is cleared")
+    lag_limit: int = Field(10_000, ge=1, description="records that a stage may be behind")
+    quarantine_limit: int = Field(10, ge=0, description="records a minute that a stage may set aside")
+    timeouts_limit: int = Field(10, ge=0, description="sessions a minute that may be closed without an end")
+    usage_limits: dict[int, int] = Field(default_factory=dict, description="tenant's DBID and its sessions in progress at most")
+    quality_target: float = Field(95.0, ge=0, le=100, description="service quality of a tenant's hour, percent")
+    quality_calls: int = Field(20, ge=1, description="MCP sessions of an hour from which on its service quality is judged")
+
+
 class Stack(Section):
     """The local stack that `rs up` starts."""
 
@@ -164,6 +199,7 @@ class Settings(BaseSettings):
     billing: Billing = Billing()
     reports: Reports = Reports()
     health: Health = Health()
+    snmp: Snmp = Snmp()
     stack: Stack = Stack()
     log: Log = Log()
 
@@ -220,7 +256,7 @@ def load() -> Settings:
 def _spelled(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    return json.dumps(value) if isinstance(value, tuple | list) else str(value)
+    return json.dumps(value) if isinstance(value, tuple | list | dict) else str(value)
 
 
 def _fault(error: Any) -> str:
