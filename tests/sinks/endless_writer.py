@@ -1,6 +1,7 @@
 """Writes a made-up log of calls into a store for ever, from the store's own offset on; after each commit a line in the ledger.
 
-Record at offset n: call n % 97 with mark n + 1 and as many sessions as the mark says. Killed by test_sqlite.py.
+Record at offset n: call n % 97 with mark n + 1 and as many sessions as the mark says. Killed by kills.py. Its arguments: the SQLite
+file, or `server` for the one of RS_TEST_SQLSERVER, and the ledger.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from sinks.sql.sqlite import SQLite
 from sinks.sql.writer import Writer
 from tests.sinks.builders import call_record, calls
 from tests.sinks.contract import CALLS_0
+from tests.sinks.server import server
 
-writer = Writer(SQLite(Path(sys.argv[1])))
+writer = Writer(server() if sys.argv[1] == "server" else SQLite(Path(sys.argv[1])))
 at = writer.offsets().get(CALLS_0, 0)
 with Path(sys.argv[2]).open("a") as ledger:
     for turn in count():

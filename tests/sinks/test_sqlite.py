@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,10 +17,9 @@ from sinks.sql.migrate import migrate, scripts
 from sinks.sql.sqlite import SQLite
 from sinks.sql.writer import Writer
 from tests.sinks.builders import call_record, calls, guid
-from tests.sinks.contract import CALLS_0, StoreContract, offsets, opened, select, stored, write
+from tests.sinks.contract import CALLS_0, StoreContract, opened, select, stored, write
+from tests.sinks.kills import kill_and_compare
 from tests.sinks.retention_contract import RetentionContract
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -162,25 +157,5 @@ async def test_any_order_and_batching_gives_the_highest_marks(
 
 @pytest.mark.slow
 def test_kill_9_in_the_middle_of_transactions(dialect: SQLite, tmp_path: Path) -> None:
-    """A process writes a made-up log in order, batch after batch; after each kill the store must be exactly the log up to the offset
-    it names, and at least as far as the process had said that it committed."""
     migrate(dialect)
-    ledger = tmp_path / "ledger"
-    for turn in range(10):
-        with subprocess.Popen([sys.executable, "-m", "tests.sinks.endless_writer", str(dialect.path), str(ledger)], cwd=ROOT) as process:
-            begun = ledger.stat().st_size if ledger.exists() else 0
-            while process.poll() is None and (not ledger.exists() or ledger.stat().st_size == begun):
-                time.sleep(0.005)
-            time.sleep(0.011 * (turn + 1))
-            os.kill(process.pid, signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL, "the writer ended by itself"
-        confirmed = int(ledger.read_text().split()[-1])
-        reached = offsets(dialect)[CALLS_0]
-        assert reached >= confirmed
-        marks: dict[str, int] = {}
-        for offset in range(reached):
-            marks[guid(offset % 97)] = offset + 1
-        rows = stored(dialect)
-        assert {call[1]: call[-1] for call in rows["calls"]} == marks
-        assert {(s[1], s[-1]) for s in rows["sessions"]} == set(marks.items())
-        assert len(rows["sessions"]) == sum(1 + mark % 3 for mark in marks.values())
+    kill_and_compare(dialect, str(dialect.path), tmp_path / "ledger", turns=10)

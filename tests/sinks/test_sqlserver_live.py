@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from sinks.sql.migrate import migrate
 from sinks.sql.sqlserver import SQLServer
 from tests.sinks.contract import StoreContract, select
+from tests.sinks.kills import kill_and_compare
 from tests.sinks.retention_contract import RetentionContract
 from tests.sinks.server import emptied, needs_server, server
 
@@ -21,6 +26,12 @@ class TestSQLServer(StoreContract):
     def columns(self, dialect: SQLServer, table: str) -> list[tuple[str, bool]]:  # type: ignore[override]
         sql = f"SELECT COLUMN_NAME, IS_NULLABLE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{table}'"
         return [(name, nullable == "YES") for name, nullable in select(dialect, sql)]
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_of_transactions(dialect: SQLServer, tmp_path: Path) -> None:
+    migrate(dialect)
+    kill_and_compare(dialect, "server", tmp_path / "ledger", turns=int(os.environ.get("RS_TEST_KILLS", "10")))
 
 
 class TestSQLServerRetention(RetentionContract):
