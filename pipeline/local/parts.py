@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -22,7 +23,7 @@ REBUILT_IN_BULK = {"RS_CHECKPOINT__INTERVAL": "1.0", "RS_SINKS__INTERVAL": "1.0"
 LOOPBACK = ("127.0.0.1", "localhost")
 
 # The simulator first: it ends its calls. Then along the way of a message, so that each part is handed the last of the part before.
-STOP_ORDER = ("simulator", "bridge", "agents", "sinks", "reports", "kafka", "activemq")
+STOP_ORDER = ("simulator", "bridge", "agents", "sinks", "view", "reports", "kafka", "activemq")
 
 
 def waves(settings: Settings, *, simulator: bool) -> list[list[Part | Step]]:
@@ -31,7 +32,7 @@ def waves(settings: Settings, *, simulator: bool) -> list[list[Part | Step]]:
     started: list[list[Part | Step]] = [
         [_activemq(settings, data), _kafka(settings, data)],
         [Step("topics", partial(_topics, settings))],
-        [_bridge(settings, data), *_agents(settings, data), _sinks(settings, data), _reports(settings)],
+        [_bridge(settings, data), *_agents(settings, data), _sinks(settings, data), _view(settings), _reports(settings)],
     ]
     if simulator:
         started.append([_simulator(settings)])
@@ -78,6 +79,8 @@ def ports(settings: Settings) -> list[Port]:
             )
             for number in range(2, settings.stack.processes + 1)
         ),
+        Port("the view's health", health.host, settings.snmp.health_port, "RS_SNMP__HEALTH_PORT"),
+        *([] if settings.snmp.master else [Port("the SNMP agent", settings.snmp.host, settings.snmp.port, "RS_SNMP__PORT", udp=True)]),
         Port("the reports server", settings.reports.host, settings.reports.port, "RS_REPORTS__PORT"),
     ]
 
@@ -89,6 +92,7 @@ def served(settings: Settings) -> list[tuple[str, str, int]]:
         ("bridge", _reached(health.host), health.bridge_port),
         *((_agents_name(n), _reached(health.host), _agents_port(settings, n)) for n in range(1, settings.stack.processes + 1)),
         ("sinks", _reached(health.host), health.sinks_port),
+        ("view", _reached(health.host), settings.snmp.health_port),
         ("reports", _reached(reports.host), reports.port),
     ]
 
@@ -144,6 +148,15 @@ def _agents(settings: Settings, data: Path) -> list[Part]:
 
 def _sinks(settings: Settings, data: Path) -> Part:
     return _faust("sinks", "sinks", settings, data, settings.health.sinks_port)
+
+
+def _view(settings: Settings) -> Part:
+    """It asks every process of the stack, further agents included."""
+    host, port = settings.health.host, settings.snmp.health_port
+    asked = {name: f"http://{place}:{number}" for name, place, number in served(settings) if name != "view"}
+    parts = {} if settings.snmp.parts else {"RS_SNMP__PARTS": json.dumps(asked)}
+    ready = partial(http_ready, _reached(host), port)
+    return _python("view", ["-m", "sinks.views"], settings, ready, f"http://{host}:{port}/metrics", parts)
 
 
 def _reports(settings: Settings) -> Part:

@@ -17,18 +17,19 @@ class Port(NamedTuple):
     host: str
     number: int
     setting: str  # what to change, as an environment variable
+    udp: bool = False
 
 
 def faults(ports: Iterable[Port]) -> list[str]:
     """One line for each port that cannot be taken, with the mending step; also for two parts that want the same one."""
     found = []
-    taken: dict[int, Port] = {}
+    taken: dict[tuple[int, bool], Port] = {}
     for port in ports:
-        if port.number in taken:
-            found.append(f"{port.part} and {taken[port.number].part} both want port {port.number}: change {port.setting}")
+        if (other := taken.get((port.number, port.udp))) is not None:
+            found.append(f"{port.part} and {other.part} both want port {port.number}: change {port.setting}")
         elif (why := _why_not(port)) is not None:
             found.append(f"{port.part} cannot have port {port.number}: {why}; or choose another with {port.setting}")
-        taken[port.number] = port
+        taken[port.number, port.udp] = port
     return found
 
 
@@ -54,9 +55,10 @@ def user_of(number: int) -> str | None:
 
 def _why_not(port: Port) -> str | None:
     try:
-        with socket.socket(socket.AF_INET6 if ":" in port.host else socket.AF_INET) as probe:
-            # As servers bind: a connection of the last run that still lingers is no hindrance.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM if port.udp else socket.SOCK_STREAM) as probe:
+            if not port.udp:  # as servers bind: a connection of the last run that still lingers is no hindrance
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((port.host, port.number))
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:

@@ -26,7 +26,7 @@ class Stack:
 
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
-        self.ports = {name: free_port() for name in ("activemq", "kafka", "reports", "bridge", "agents", "sinks")}
+        self.ports = {name: free_port() for name in ("activemq", "kafka", "reports", "bridge", "agents", "sinks", "view", "snmp")}
         self.environment = {
             **os.environ,
             "RS_STACK__DATA": str(data),
@@ -36,6 +36,8 @@ class Stack:
             "RS_HEALTH__BRIDGE_PORT": str(self.ports["bridge"]),
             "RS_HEALTH__AGENTS_PORT": str(self.ports["agents"]),
             "RS_HEALTH__SINKS_PORT": str(self.ports["sinks"]),
+            "RS_SNMP__HEALTH_PORT": str(self.ports["view"]),
+            "RS_SNMP__PORT": str(self.ports["snmp"]),
             **settings,
         }
         self.output = data.with_suffix(".out")

@@ -1,5 +1,6 @@
 """What the settings make of the local stack."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,20 +24,26 @@ def test_each_further_agents_worker_has_its_own_folder_and_the_next_health_port(
     assert [name for name in found if name.startswith("agents")] == ["agents", "agents-2", "agents-3"]
     assert [found[name].environment["RS_HEALTH__AGENTS_PORT"] for name in ("agents", "agents-2", "agents-3")] == ["8082", "8084", "8085"]
     assert len({found[name].command()[found[name].command().index("--datadir") + 1] for name in found if name.startswith("agents")}) == 3
-    assert [port.number for port in parts.ports(current)] == [61616, 9092, 8081, 8082, 8083, 8084, 8085, 8080]
-    assert [name for name, _, _ in parts.served(current)] == ["bridge", "agents", "agents-2", "agents-3", "sinks", "reports"]
+    assert [port.number for port in parts.ports(current)] == [61616, 9092, 8081, 8082, 8083, 8084, 8085, 8090, 1161, 8080]
+    assert [name for name, _, _ in parts.served(current)] == ["bridge", "agents", "agents-2", "agents-3", "sinks", "view", "reports"]
 
 
 def test_parts_stop_along_the_way_of_a_message_and_brokers_last(tmp_path: Path) -> None:
     current = of(tmp_path, stack={"processes": 2})
-    assert parts.stop_order(current) == ["simulator", "bridge", "agents", "agents-2", "sinks", "reports", "kafka", "activemq"]
+    assert parts.stop_order(current) == ["simulator", "bridge", "agents", "agents-2", "sinks", "view", "reports", "kafka", "activemq"]
     assert set(parts.stop_order(current)) == set(named(current))
+
+
+def test_the_view_asks_every_process_of_the_stack(tmp_path: Path) -> None:
+    asked = json.loads(named(of(tmp_path, stack={"processes": 2}))["view"].environment["RS_SNMP__PARTS"])
+    assert asked["agents-2"] == "http://127.0.0.1:8084"
+    assert list(asked) == ["bridge", "agents", "agents-2", "sinks", "reports"]
 
 
 def test_children_get_the_settings_and_the_data_folder_wherever_they_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     current = settings.read(stack={"data": "here"}, fold={"lateness": 0})
-    for name in ("bridge", "agents", "sinks", "reports", "simulator"):
+    for name in ("bridge", "agents", "sinks", "view", "reports", "simulator"):
         environment = named(current)[name].environment
         assert environment["RS_STACK__DATA"] == str(tmp_path / "here")
         assert environment["RS_FOLD__LATENESS"] == "0.0"
