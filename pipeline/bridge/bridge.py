@@ -14,8 +14,8 @@ import time
 import structlog
 
 from pipeline import quarantine
+from pipeline.backoff import Backoff
 from pipeline.bridge import metrics
-from pipeline.bridge.backoff import Backoff
 from pipeline.bridge.inbox import Inbox, Taken
 from pipeline.bridge.link import OTHER, Link, LinkLost
 from pipeline.bridge.sender import Record, Sender, watched

@@ -18,8 +18,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from pipeline.backoff import Backoff
 from pipeline.bridge import metrics
-from pipeline.bridge.backoff import Backoff
 
 MAX_BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_MS = 15_000

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from pipeline import reading
-from pipeline.bridge.backoff import Backoff
+from pipeline.backoff import Backoff
 from pipeline.generation import Generation
 from pipeline.topics import BILLING, QUARANTINE, SINK_QUARANTINE
 

@@ -16,7 +16,7 @@ from agents.bins import DAY, start_of
 from agents.keys import is_tick
 from agents.state import Tick
 from pipeline import generations, reading
-from pipeline.bridge.backoff import Backoff
+from pipeline.backoff import Backoff
 from pipeline.generation import Generation
 from pipeline.settings import Settings
 from pipeline.topics import GENERATIONS

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumber
 
 from pipeline import quarantine
-from pipeline.bridge.backoff import LONGEST_S, Backoff
+from pipeline.backoff import LONGEST_S, Backoff
 from pipeline.bridge.bridge import Bridge
 from pipeline.bridge.inbox import Inbox, Taken
 from pipeline.bridge.link import BYTES, OTHER, TEXT, Link, jms_type

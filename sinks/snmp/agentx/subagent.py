@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import structlog
 
-from pipeline.bridge.backoff import Backoff
+from pipeline.backoff import Backoff
 from sinks.snmp.agentx import codec
 from sinks.snmp.agentx.answers import Walk, answer
 from sinks.snmp.agentx.codec import HEADER_BYTES, Close, Header, Malformed, Notify, Open, Pdu, Ping, Register, Response, VarBind
