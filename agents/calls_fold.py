@@ -17,11 +17,11 @@ from msgspec import Struct
 
 from agents.bins import BASE_MS, base_of
 from agents.call import find, session_of
-from agents.contributions import NOTHING, Contribution, Dimensions, additions, contribution, difference
+from agents.contributions import NOTHING, Dimensions, additions, contribution, difference
 from agents.figures import add_to_all
 from agents.lifetime import Stay, Terms, has_left, is_open, judge_stay, last_in_time, timed_out_at
 from agents.roster import Roster
-from agents.session import Outcome, add, fold, reach_of
+from agents.session import Outcome, SessionRecord, add, fold, reach_of
 from agents.state import LOG_EVENT, Activity, Call, Figures, Message, Session, decode_kept
 from agents.stream_time import StreamTime
 from pipeline.messages import headers
@@ -208,21 +208,22 @@ class CallsFold:
         known = before = None
         if event.comp != session.comp or _may_count(session, event, message):
             known = session.kept
-            before = contribution(fold(session, known)) if known else NOTHING
+            before = fold(session, known) if known else None
         outcome = add(session, event, message)
         if known is not None:
             insort(known, (event.seq, decode_kept(session.events[event.seq])))
         closed = timed_out_at(session, self.time.now, self.terms.timeout)
         if closed != session.timed_out:
-            if before is None:  # the event itself counts nowhere
-                before = contribution(fold(session))
+            if known is None:  # the event itself counts nowhere
+                known = session.kept
+                before = fold(session, known)
             self.counts["timed_out" if closed is not None else "reopened"] += 1
             session.timed_out = closed
-        if before is not None:
-            self._move(record, before, contribution(fold(session, known)))
+        if known is not None:
+            self._move(record, before, fold(session, known))
         return outcome
 
-    def _move(self, record: Record, before: Contribution, after: Contribution) -> None:
+    def _move(self, record: Record, before: SessionRecord | None, after: SessionRecord) -> None:
         """Let the activity rows have what changed: at the end of the chunk if it only adds, as almost always."""
         added = additions(before, after) if record.offset >= self._counted_to else None
         if added is None:
@@ -235,11 +236,11 @@ class CallsFold:
                 figures = self._coming[place] = Figures()
             part.change(figures, 1)
 
-    def _move_at_once(self, record: Record, before: Contribution, after: Contribution) -> None:
+    def _move_at_once(self, record: Record, before: SessionRecord | None, after: SessionRecord) -> None:
         """A row may have counted the record before a crash, or something is taken away: least and greatest of a spread that empties
         depend on what was in it then, so on the order of the log."""
         self._spread()
-        for dimension, start, change, sign in difference(before, after):
+        for dimension, start, change, sign in difference(NOTHING if before is None else contribution(before), contribution(after)):
             row = self._row(dimension, start)
             if record.offset >= row.mark:  # else counted before a crash: the row is only sent again
                 change(row.figures, sign)
@@ -287,9 +288,10 @@ class CallsFold:
             self._judge_stay(key)
 
     def _close_session(self, record: Record, key: bytes, session: Session, at: int) -> None:
-        before = contribution(fold(session))
+        known = session.kept
+        before = fold(session, known)
         session.timed_out = at
-        self._move(record, before, contribution(fold(session)))
+        self._move(record, before, fold(session, known))
         self.counts["timed_out"] += 1
         self.calls.touch(key)
         self._touched.add(key)

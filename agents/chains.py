@@ -372,9 +372,8 @@ class Chains:
         highest = others if before else row
         within = bisect_right(starts, horizon)
         last = self._row_of(dimension, CHILD[granularity], starts[within - 1], changed) if within else NO_ROW
-        made = Bin(
-            merge([others.figures, row.figures]), last.in_progress, peak=highest.peak, peak_at=highest.peak_at, peak_by=highest.peak_by
-        )
+        figures = merge([row.figures] if others.figures is None else [others.figures, row.figures])
+        made = Bin(figures, last.in_progress, peak=highest.peak, peak_at=highest.peak_at, peak_by=highest.peak_by)
         self._write(dimension, granularity, start, made)
         return made
 
@@ -391,7 +390,7 @@ class Chains:
         highest = max(rows, key=lambda row: row.peak, default=NO_ROW)  # the first of equal ones
         if len(self._known) > OTHERS_KNOWN:
             self._known.clear()
-        figures = merge([row.figures for row in rows])
+        figures = merge([row.figures for row in rows]) if rows else None
         made = self._known[key] = Others(but, figures, highest.peak, highest.peak_at, highest.peak_by)
         return made
 
@@ -408,7 +407,7 @@ class Others(Struct, gc=False):
     """What a longer bin has of its children but for the one that begins at `but`. Recomputed from them, never added to."""
 
     but: int
-    figures: Figures
+    figures: Figures | None
     peak: int
     peak_at: int | None
     peak_by: Counts

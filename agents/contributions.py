@@ -9,8 +9,9 @@ alone, so that an ordinary end touches only the bin of the end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -73,24 +74,29 @@ NOTHING: Contribution = {}
 def contribution(record: SessionRecord) -> Contribution:
     """Each part with the dimensions whose rows it counts in. Parts of one session differ from each other."""
     parts: Contribution = {}
-    everywhere = _dimensions(record.comp, record.comp_id, record.tenant_path, record.app, record.dn)
+    everywhere = _everywhere(record)
     if record.start_ts is not None:
         for part in _of_start(record, record.start_ts):
             parts[part] = everywhere
         if record.burst and record.comp == "RM":
             parts.update(_burst(record, base_of(record.start_ts), everywhere))
     if record.end_ts is not None:
+        for part in _of_leaving(record, record.end_ts):
+            parts[part] = everywhere
         for part in _of_end(record, record.end_ts):
             parts[part] = everywhere
     return parts
 
 
-def additions(old: Contribution, new: Contribution) -> list[tuple[Part, Dimensions]] | None:
-    """What is new, if nothing was taken away; else None, and `difference` tells."""
-    for part, dimensions in old.items():
-        if new.get(part) != dimensions:
-            return None
-    return [(part, dimensions) for part, dimensions in new.items() if part not in old]
+def additions(old: SessionRecord | None, new: SessionRecord) -> Iterable[tuple[Part, Dimensions]] | None:
+    """What a new session brings, or the ordinary end of one; None: the change takes something away, or may, and `difference` tells."""
+    if old is None:
+        return contribution(new).items()
+    if old.end_ts is not None or old.ahead or _place(old) != _place(new):
+        return None
+    everywhere = _everywhere(new)
+    parts = [] if new.end_ts is None else [*_of_leaving(new, new.end_ts), *_of_end(new, new.end_ts)]
+    return [(part, everywhere) for part in parts]
 
 
 def difference(old: Contribution, new: Contribution) -> Iterator[tuple[bytes, int, Change, int]]:
@@ -110,10 +116,12 @@ def difference(old: Contribution, new: Contribution) -> Iterator[tuple[bytes, in
 
 def _of_start(record: SessionRecord, start_ts: int) -> Iterator[Part]:
     yield Count(base_of(start_ts), "arrivals", record.call_type)
-    first = start_ts // 1000
-    yield _occupancy(first, record.call_type, 1, "opens" if record.ahead else "changes")
-    if record.end_ts is not None:
-        last = max(first, (record.end_ts - 1) // 1000)  # a session of zero length occupies its start second
+    yield _occupancy(start_ts // 1000, record.call_type, 1, "opens" if record.ahead else "changes")
+
+
+def _of_leaving(record: SessionRecord, end_ts: int) -> Iterator[Part]:
+    if record.start_ts is not None:
+        last = max(record.start_ts, end_ts - 1) // 1000  # a session of zero length occupies its start second
         yield _occupancy(last + 1, record.call_type, -1)
 
 
@@ -164,6 +172,14 @@ def _burst(record: SessionRecord, start: int, everywhere: Dimensions) -> Iterato
         if tenant == own:
             rows.append(Dimension(record.comp, "tenant-own", str(tenant)).pack())
         yield Count(start, "burst", f"{tenant}:{level}"), tuple(rows)
+
+
+# What the parts of a start, and the rows of all parts, depend on.
+_place = attrgetter("comp", "comp_id", "tenant_path", "app", "dn", "start_ts", "call_type", "burst")
+
+
+def _everywhere(record: SessionRecord) -> Dimensions:
+    return _dimensions(record.comp, record.comp_id, record.tenant_path, record.app, record.dn)
 
 
 @lru_cache(maxsize=100_000)

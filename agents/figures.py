@@ -20,6 +20,7 @@ COUNTS = ("arrivals", "departures", "completed", "burst", "results", "actions", 
 SPREADS = ("durations", "latencies")
 OCCUPANCY = ("changes", "opens")
 LOW_BITS = 62
+LOW_MASK = (1 << LOW_BITS) - 1
 
 
 def opened(figures: Figures, name: str) -> Any:
@@ -83,7 +84,9 @@ def add_to_all(rows: Sequence[Figures], more: Figures) -> None:
     for name in COUNTS:
         if counts := getattr(more, name):
             for row in rows:
-                _sum_up(opened(row, name), counts)
+                total = opened(row, name)
+                for label, n in counts.items():
+                    total[label] = total.get(label, 0) + n
     for name in SPREADS:
         if spreads := getattr(more, name):
             for row in rows:
@@ -103,28 +106,44 @@ def merge(parts: Sequence[Figures]) -> Figures:
     """The sum of `parts`, which stay as they are. It may share measures with them: nobody may write into it."""
     if len(parts) == 1:
         return copy(parts[0])
-    merged = Figures()
-    for name, column in zip(Figures.__struct_fields__, zip(*map(astuple, parts), strict=True), strict=False):
-        said = [measure for measure in column if measure]
-        if len(said) == 1:
-            setattr(merged, name, said[0])
-        elif said:
-            setattr(merged, name, _MERGED[name](said))
-    return merged
+    measures: list[Any] = []
+    for add_up, column in zip(_ADD_UP, zip(*map(astuple, parts), strict=True), strict=False):
+        said = list(filter(None, column))
+        measures.append(said[0] if len(said) == 1 else add_up(said) if said else NOTHING)
+    return Figures(*measures)
 
 
 def _sum_of(many: Sequence[Counts]) -> Counts:
     total = dict(many[0])
     for counts in many[1:]:
-        _sum_up(total, counts)
+        for label, n in counts.items():
+            total[label] = total.get(label, 0) + n
     return total
 
 
 def _sum_of_spreads(many: Sequence[dict[str, Spread]]) -> dict[str, Spread]:
-    total: dict[str, Spread] = {}
+    by_label: dict[str, list[Spread]] = {}
     for spreads in many:
-        _absorb_all(total, spreads)
-    return total
+        for label, spread in spreads.items():
+            by_label.setdefault(label, []).append(spread)
+    return {label: found[0] if len(found) == 1 else _sum_of_spread(found) for label, found in by_label.items()}
+
+
+def _sum_of_spread(many: Sequence[Spread]) -> Spread:
+    n = total = squares = 0
+    low = high = None
+    buckets: dict[int, int] = {}
+    for spread in many:
+        n += spread.n
+        total += spread.total
+        squares += (spread.squares_high << LOW_BITS) + spread.squares
+        if spread.low is not None and (low is None or spread.low < low):
+            low = spread.low
+        if spread.high is not None and (high is None or spread.high > high):
+            high = spread.high
+        for bucket, values in spread.buckets.items():
+            buckets[bucket] = buckets.get(bucket, 0) + values
+    return Spread(n, total, squares & LOW_MASK, low, high, buckets, squares >> LOW_BITS)
 
 
 def _sum_of_changes(many: Sequence[dict[int, Counts]]) -> dict[int, Counts]:
@@ -134,9 +153,12 @@ def _sum_of_changes(many: Sequence[dict[int, Counts]]) -> dict[int, Counts]:
     return total
 
 
-_MERGED: dict[str, Callable[[Any], Any]] = (
-    dict.fromkeys(COUNTS, _sum_of) | dict.fromkeys(SPREADS, _sum_of_spreads) | dict.fromkeys(OCCUPANCY, _sum_of_changes)
-)
+_BY_NAME: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(COUNTS, _sum_of),
+    **dict.fromkeys(SPREADS, _sum_of_spreads),
+    **dict.fromkeys(OCCUPANCY, _sum_of_changes),
+}
+_ADD_UP: tuple[Callable[[Any], Any], ...] = tuple(_BY_NAME[name] for name in Figures.__struct_fields__)
 
 
 def add_changes(into: dict[int, Counts], changes: dict[int, Counts]) -> None:
@@ -173,5 +195,5 @@ def _absorb(into: Spread, other: Spread) -> None:
 
 
 def _add_squares(spread: Spread, squares: int) -> None:
-    high, spread.squares = divmod(squares_of(spread) + squares, 1 << LOW_BITS)
-    spread.squares_high = high
+    squares += (spread.squares_high << LOW_BITS) + spread.squares
+    spread.squares, spread.squares_high = squares & LOW_MASK, squares >> LOW_BITS

@@ -167,6 +167,8 @@ def fold(session: Session, events: list[tuple[int, Kept]] | None = None) -> Sess
     latencies: list[tuple[str, str, int]] = []
     for seq, kept in session.kept if events is None else events:
         event = kept.body
+        if event is None:
+            continue
         if type(event) in CALL_EVENTS:
             carried = _carried(event)
             said = carried if said is None else tuple([old if new is None else new for old, new in zip(said, carried, strict=True)])

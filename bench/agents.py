@@ -1,14 +1,13 @@
 """What the agents cost: microseconds of CPU an event, bytes of changelog an event, memory a row, on the real folds and tables.
 
     python -m bench.agents [--calls 20000] [--runs 5] [--tenants 20] [--write]
-    python -m bench.agents --kafka 127.0.0.1:9092 [--calls 20000]       the worker itself, beside a Kafka that runs already
 
 A call is an RM and an MCP session, 12 events as the simulator sends them, 200 calls begin a second. Short calls last 1.2 s, so that
 the events of a call lie near one another; long ones 120 s, so that each event is of another call of some 24,000 open ones, many more than
 stay decoded. A cut comes every 500 events (a live system) or 5,000 (one that catches up). Time is CPU time of this process; a
 loop of plain Python is timed beside it, because other work on the machine makes everything slower.
 
-`--write` adds the figures to bench/results/.
+`--write` adds the figures to bench/results/. The worker itself, with Kafka: bench.agents_worker.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ import platform
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -47,6 +47,7 @@ from pipeline.messages import parse, record_headers
 from pipeline.runtime import App, State, codec
 
 T0 = 1_795_000_200_000
+HISTORY = 1_000_000  # number of the first call of history
 CALLS_A_SECOND = 200
 SHORT_S, LONG_S = 1.2, 120.0
 LIVE, CATCHING_UP = 500, 5_000  # events a cut
@@ -73,8 +74,17 @@ class Record:
 
 def traffic(calls: int, seconds: float, tenants: int) -> list[Record]:
     """Records as the bridge writes them, in the order of their `ts`, which is their receipt too."""
-    events = sorted((event for n in range(calls) for event in _call(n, seconds, tenants)), key=lambda event: event["ts"])
-    return [_record(offset, event) for offset, event in enumerate(events)]
+    return _records(event for n in range(calls) for event in _call(n, T0 + n * 1000 // CALLS_A_SECOND, seconds, tenants))
+
+
+def history(tenants: int) -> list[Record]:
+    """Some calls of every tenant in the five minutes, the hours and the days before, so that longer bins have more than one child."""
+    times = [T0 - minutes * 60_000 for minutes in (4 * 1440, 1440, 180, 60, 7)]
+    return _records(event for t in times for n in range(10 * tenants) for event in _call(HISTORY + n + t % 997, t, 1.2, tenants))
+
+
+def _records(events: Iterable[dict[str, Any]]) -> list[Record]:
+    return [_record(offset, event) for offset, event in enumerate(sorted(events, key=lambda event: event["ts"]))]
 
 
 def _record(offset: int, event: dict[str, Any]) -> Record:
@@ -83,11 +93,12 @@ def _record(offset: int, event: dict[str, Any]) -> Record:
     return Record(offset, event["ts"], good.key, good.value, said)
 
 
-def _call(n: int, seconds: float, tenants: int) -> Iterator[dict[str, Any]]:
-    t, tenant = T0 + n * 1000 // CALLS_A_SECOND, 100 + n * 7 % tenants
+def _call(n: int, t: int, seconds: float, tenants: int) -> Iterator[dict[str, Any]]:
+    rnd = Random(n)
+    tenant = 100 + rnd.randrange(tenants)
     guid = f"{n:08X}-2B7D-4E55-9C3A-5D1E77AB0C42"
     rm = {"v": 1, "comp": "RM", "comp_id": 201, "session": f"7A10F2{n:06X}", "guid": guid}
-    mcp = {"v": 1, "comp": "MCP", "comp_id": 301 + n % 4, "session": f"00C0FFEE-1000{n:04X}", "guid": guid}
+    mcp = {"v": 1, "comp": "MCP", "comp_id": 301 + rnd.randrange(4), "session": f"00C0FFEE-1000{n:05X}", "guid": guid}
     of = {
         "tenant_path": [1, tenant], "tenant_name": "Environment/Acme", "app": 300 + tenant % 100, "app_name": "Banking",
         "call_type": "INBOUND", "remote_uri": "sip:+15551230001@gw1.example.com", "local_uri": "sip:8005550123@rm.example.com",
@@ -96,7 +107,7 @@ def _call(n: int, seconds: float, tenants: int) -> Iterator[dict[str, Any]]:
     def say(kind: str, at: float, who: dict[str, Any], seq: int, **more: Any) -> dict[str, Any]:
         return {"kind": kind, **who, "ts": t + round(at * seconds * 1000), "seq": seq, **more}
 
-    yield say("call.start", 0, rm, 0, **of, dn=f"80055501{n % 50:02}", usage=[[1, 41], [tenant, 7]])
+    yield say("call.start", 0, rm, 0, **of, dn=f"8005{tenant:04}{rnd.randrange(3)}", usage=[[1, 41], [tenant, 7]])
     yield say("call.start", 0.006, mcp, 0, **of)
     yield say("call.event", 0.01, mcp, 1, log_id="incall_begin", level="METRIC", text="310|sip:+15551230001@gw1.example.com")
     yield say("var.action_start", 0.12, mcp, 2, action="balance")
@@ -169,12 +180,23 @@ class Run:
         return self.us["take"] + self.us["settle"] + self.us["encode bins"]
 
 
-def run(records: list[Record], cut: int) -> Run:
+def run(records: list[Record], cut: int, tenants_known: int) -> Run:
     """Both agents over the records, without Kafka."""
     with tempfile.TemporaryDirectory() as folder:
         tables, clock = Tables(folder), Clock()
         fold = TableFold(tables.calls, tables.activity, StreamTime(TERMS.lateness), TERMS)
         chains = Chains(tables.parts, tables.tenants, ZoneInfo("UTC"), sources=1)
+        before = history(tenants_known)
+        fold.fold(before)
+        for key, message in zip(*tables.activity.cut(0), strict=True):
+            chains.take(message.key, Activity(tables.activity[key].figures, 1))
+        chains.take(tick_key(0), Tick(fold.time.now, fold.time.now, 0, 1))
+        chains.settle(0)
+        for state in tables.all.values():
+            state.cut(0)
+        for _ in fold.drain():
+            pass
+        fold.counts.clear()
         size, written = dict.fromkeys(tables.all, 0), dict.fromkeys(tables.all, 0)
         gc.collect()
         gc.freeze()
@@ -192,6 +214,8 @@ def run(records: list[Record], cut: int) -> Run:
                 pass
             clock.stop("encode")
             for message in sent["activity"]:
+                if message.value is None:
+                    continue  # left: old history
                 mark, payload = codec.split(message.value)
                 snapshot = decode(payload)
                 snapshot.mark = mark
@@ -268,7 +292,7 @@ def measure(calls: int, runs: int, tenants: int) -> list[str]:
     for name, seconds in (("short", SHORT_S), ("long", LONG_S)):
         records = traffic(calls, seconds, tenants)
         for cut in (LIVE, CATCHING_UP):
-            lines += report(f"{name}, {cut:,}", medians([run(records, cut) for _ in range(runs)]))
+            lines += report(f"{name}, {cut:,}", medians([run(records, cut, tenants) for _ in range(runs)]))
     return lines
 
 
@@ -277,7 +301,6 @@ def main() -> None:
     asked.add_argument("--calls", type=int, default=20_000)
     asked.add_argument("--runs", type=int, default=5)
     asked.add_argument("--tenants", type=int, default=20)
-    asked.add_argument("--kafka", help="host:port of a running Kafka: measure the worker")
     asked.add_argument("--write", action="store_true", help="add the figures to bench/results/")
     given = asked.parse_args()
     lines = measure(given.calls, given.runs, given.tenants)

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from agents.bins import BASE, DAY, base_of
 from agents.calls_fold import CallsFold
 from agents.chains import Chains
+from agents.contributions import additions, contribution
 from agents.keys import activity_key, bin_key, tick_key
+from agents.session import fold
 from agents.state import Activity, Bin, Call, Figures, Tick
 from agents.stream_time import StreamTime
 from tests.agents import oracle
@@ -102,6 +104,30 @@ def test_order_and_repetition_do_not_matter(seed: int) -> None:
     assert activity_rows(activity) == activity_rows(activity2)
     for guid, call in calls.items():
         assert payloads(call) == payloads(calls2[guid])
+
+
+@given(seed=st.integers(0, 1 << 32))
+@settings(max_examples=80, deadline=None)
+def test_additions_are_the_difference_where_nothing_is_taken_away(seed: int) -> None:
+    """Seen at each event of random sessions, in any order."""
+    rnd = random.Random(seed)
+    events = random_events(rnd, 4)
+    rnd.shuffle(events)
+    calls = Table(Call)
+    fold_ = CallsFold(calls, Table(Activity), StreamTime(0))
+    for i, e in enumerate(events):
+        made = record(i, e)
+        sessions = [s for s in calls[made.key].sessions if (s.comp_id, s.session) == (e["comp_id"], e["session"])]
+        before = fold(sessions[0]) if sessions else None
+        fold_.fold([made])
+        after = next(fold(s) for s in calls[made.key].sessions if (s.comp_id, s.session) == (e["comp_id"], e["session"]))
+        added = additions(before, after)
+        old, new = contribution(before) if before else {}, contribution(after)
+        if added is not None:
+            assert old.items() <= new.items()
+            assert dict(added) == {part: rows for part, rows in new.items() if part not in old}
+        else:
+            assert before is not None
 
 
 def test_a_record_that_the_call_has_already_is_skipped() -> None:
