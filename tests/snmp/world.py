@@ -91,7 +91,7 @@ class Master:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "snmpd.conf"
         configuration.write_text(
             f"master agentx\nagentXSocket tcp:127.0.0.1:{self.agentx}\nagentaddress udp:127.0.0.1:{self.port}\n"
@@ -147,7 +147,7 @@ def _rest(arguments: tuple[str, ...]) -> list[str]:
 @contextlib.contextmanager
 def trap_receiver(folder: Path, port: int) -> Iterator[Path]:
     """snmptrapd; gives the file it writes what it receives into."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     configuration, log = folder / "snmptrapd.conf", folder / "traps.log"
     configuration.write_text(
         "authCommunity log public\n"
