@@ -20,7 +20,7 @@ import pytest
 from pipeline import generations
 from pipeline.generation import Generation
 from pipeline.rebuild.log import Log
-from pipeline.rebuild.reach import FOLDED, STORED
+from pipeline.rebuild.reach import FOLDED
 from pipeline.rebuild.steps import Rebuild
 from pipeline.settings import WrongSettings, read
 from sinks.databases import dialect_of
@@ -138,11 +138,9 @@ async def a_rebuild_mends_and_counts_what_was_late(stack: Stack) -> None:
         async with work.workers():
 
             def advance(stretch: str, done: int, total: int) -> None:
-                # As soon as it has begun: a part of what it has done is durable, or nothing.
-                if stretch == FOLDED and "agents.g2" not in killed:
-                    killed["agents.g2"] = kill("agents.g2")
-                elif stretch == STORED and "sinks.g2" not in killed:
-                    killed["sinks.g2"] = kill("sinks.g2")
+                # As soon as something is durable, the rest is not. Both at once: each leaves its group only when its session times out.
+                if (done or stretch != FOLDED) and not killed:
+                    killed.update({name: kill(name) for name in ("agents.g2", "sinks.g2")})
 
             await work.build(advance)
             found = by_table(await work.compare())
