@@ -114,9 +114,9 @@ def _drawing(made: dict[str, Made]) -> Iterator[str]:
             parent = "sessions" if table.name != "sessions" and "session" in table.key_names else table.parent.name
             yield f"    {parent} ||--o{{ {table.name} : has"
     yield "    sessions ||--o{ session_events : has"
-    for table in made.values():
-        yield f"    {table.name} {{"
-        for column in table.columns:
+    for one in made.values():
+        yield f"    {one.name} {{"
+        for column in one.columns:
             kind = re.sub(r"\W+", "_", column.type).strip("_")
             yield f"        {kind} {column.name}{' PK' if column.key else ''}"
         yield "    }"

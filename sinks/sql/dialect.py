@@ -93,22 +93,21 @@ class Dialect(Protocol):
         """Add the rows of the stage that are not there."""
         ...
 
-    def replace_children(self, table: Table) -> tuple[str, ...]:
+    def replace_children(self, cursor: Cursor, table: Table) -> None:
         """Replace the children of each parent whose staged row is the one in the store. Parents are written before, and both
         are staged."""
         ...
 
-    def delete_some(self, table: str, condition: str, most: int) -> str:
-        """Delete at most so many of the rows for which the condition holds."""
+    def delete_some(self, cursor: Cursor, table: Table, condition: str, parameters: Sequence[Any], most: int) -> int:
+        """Delete at most so many of the rows for which the condition holds; gives their number."""
         ...
 
     def select_some(self, columns: str, table: str, condition: str, order: str, most: int) -> str:
         """The first so many rows for which the condition holds."""
         ...
 
-    def of_calls(self, table: str) -> str:
-        """The condition that a row of the table belongs to one of some calls: (source partition, guid), as a JSON list of lists in one
-        parameter."""
+    def change_calls(self, cursor: Cursor, change: str, table: Table, calls: Sequence[tuple[int, str]]) -> None:
+        """Execute `change`, a DELETE or UPDATE of the table without its WHERE, for the rows of these calls: (source partition, guid)."""
         ...
 
     def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:

@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-import orjson
-
 from agents.bins import BASE, DAY, GRANULARITIES, HOUR, MONTH, THIRTY_MINUTES, WEEK, start_of
 from pipeline.settings import Settings
 from sinks.sql.dialect import Connection, Cursor, Dialect
-from sinks.sql.rows import ACTIONS, BINS, CALLS, CUSTOM_VARIABLES, FAILURES, FRESHNESS, LATENCIES, SESSION_EVENTS, SESSIONS
+from sinks.sql.rows import ACTIONS, BINS, CALLS, CUSTOM_VARIABLES, FAILURES, FRESHNESS, LATENCIES, SESSION_EVENTS, SESSIONS, Table
 
 DAY_MS = 86_400_000
 EVENTS, FAILED, VAR, CDR = "events", "failures", "var", "cdr"  # the classes that are not bins
@@ -103,21 +101,19 @@ class Purge:
             return
         cuts = self._keep.cutoffs(stream)
         for granularity in GRANULARITIES:
-            yield from self._old(connection, granularity, BINS.name, f"granularity = '{granularity}' AND bin_start < ?", cuts[granularity])
-        yield from self._old(connection, EVENTS, SESSION_EVENTS.name, "ts < ?", cuts[EVENTS])
-        yield from self._old(connection, FAILED, FAILURES.name, "ts < ?", cuts[FAILED])
+            yield from self._old(connection, granularity, BINS, f"granularity = '{granularity}' AND bin_start < ?", cuts[granularity])
+        yield from self._old(connection, EVENTS, SESSION_EVENTS, "ts < ?", cuts[EVENTS])
+        yield from self._old(connection, FAILED, FAILURES, "ts < ?", cuts[FAILED])
         yield from self._calls(connection, cuts[CDR])
         if cuts[VAR] > cuts[CDR]:
             yield from self._var(connection, cuts[CDR], cuts[VAR])
 
-    def _old(self, connection: Connection, kind: str, table: str, condition: str, cutoff: int) -> Iterator[Removed]:
+    def _old(self, connection: Connection, kind: str, table: Table, condition: str, cutoff: int) -> Iterator[Removed]:
         """Rows that say themselves how old they are."""
-        statement = self._dialect.delete_some(table, condition, self._keep.batch)
         gone = self._keep.batch
         while gone >= self._keep.batch:
             with self._transaction(connection) as cursor:
-                cursor.execute(statement, (self._dialect.instant(cutoff),))
-                gone = cursor.rowcount
+                gone = self._dialect.delete_some(cursor, table, condition, (self._dialect.instant(cutoff),), self._keep.batch)
             if gone:
                 yield Removed(kind, gone)
 
@@ -127,7 +123,7 @@ class Purge:
             with self._transaction(connection) as cursor:
                 keys = self._some(cursor, _ENDED, (cutoff,))
                 for table in (ACTIONS, CUSTOM_VARIABLES, LATENCIES, SESSIONS, CALLS):
-                    cursor.execute(f"DELETE FROM {table.name} WHERE {self._dialect.of_calls(table.name)}", (_json(keys),))
+                    self._dialect.change_calls(cursor, f"DELETE FROM {table.name}", table, _names(keys))
             if keys:
                 yield Removed(CDR, len(keys))
             if len(keys) < self._keep.batch:
@@ -145,7 +141,7 @@ class Purge:
                 found = self._some(cursor, condition, (cutoff,), (since, since, last))
                 if found:
                     at, last = found[-1][2], found[-1][1]
-                    self._forget_var(cursor, _json(found))
+                    self._forget_var(cursor, _names(found))
                 if len(found) < self._keep.batch:
                     at = cutoff
                 self._note_var_done(cursor, at)
@@ -155,14 +151,11 @@ class Purge:
                 self._var_was_looked_through = True
                 return
 
-    def _forget_var(self, cursor: Cursor, keys: str) -> None:
+    def _forget_var(self, cursor: Cursor, calls: list[tuple[int, str]]) -> None:
         for table in (ACTIONS, CUSTOM_VARIABLES):
-            cursor.execute(f"DELETE FROM {table.name} WHERE {self._dialect.of_calls(table.name)}", (keys,))
-        cursor.execute(
-            f"UPDATE {SESSIONS.name} SET result_reason = NULL, result_notes = NULL, payloads = '{{}}'"
-            f" WHERE payloads <> '{{}}' AND {self._dialect.of_calls(SESSIONS.name)}",
-            (keys,),
-        )
+            self._dialect.change_calls(cursor, f"DELETE FROM {table.name}", table, calls)
+        nothing = "result_reason = NULL, result_notes = NULL, payloads = '{}'"
+        self._dialect.change_calls(cursor, f"UPDATE {SESSIONS.name} SET {nothing}", SESSIONS, calls)
 
     def _some(self, cursor: Cursor, condition: str, instants: tuple[int, ...], more: tuple[object, ...] = ()) -> list[tuple[int, str, int]]:
         """(source partition, guid, end) of the calls that ended first."""
@@ -191,8 +184,8 @@ class Purge:
         connection.commit()
 
 
-def _json(keys: list[tuple[int, str, int]]) -> str:
-    return orjson.dumps([(partition, guid) for partition, guid, _ in keys]).decode()
+def _names(calls: list[tuple[int, str, int]]) -> list[tuple[int, str]]:
+    return [(partition, guid) for partition, guid, _ in calls]
 
 
 def counted(removed: Iterator[Removed], also: Callable[[Removed], None] = lambda _: None) -> dict[str, int]:

@@ -8,11 +8,12 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sinks.sql.buffer import TopicPartition
 from sinks.sql.dialect import Connection, Cursor
 from sinks.sql.errors import Fatal, Poison, Transient
-from sinks.sql.rows import TABLES, Kind, Row, Table
+from sinks.sql.rows import Kind, Row, Table
 
 LOCK_TIMEOUT_S = 5.0  # readers never block the writer in WAL mode; only another writer or a backup does
 
@@ -114,27 +115,29 @@ class SQLite:
             f" WHERE NOT EXISTS (SELECT 1 FROM {table.name} AS t WHERE {_same(table.key_names, 't', 's')})"
         )
 
-    def replace_children(self, table: Table) -> tuple[str, ...]:
+    def replace_children(self, cursor: Cursor, table: Table) -> None:
         assert table.parent is not None, f"{table.name} has no parent"
         parent, key = table.parent, table.parent.key_names
-        names = ", ".join(key)
         stored = f"JOIN {parent.name} AS p ON {_same((*key, 'generation', 'mark'), 'p', 's')}"
-        return (
-            f"DELETE FROM {table.name} WHERE ({names}) IN"
-            f" (SELECT {', '.join(f's.{name}' for name in key)} FROM temp.stage_{parent.name} AS s {stored})",
+        # Key by key: of a list of keys SQLite looks up the first column alone, and would walk through the whole partition.
+        cursor.execute(f"SELECT {', '.join(f's.{name}' for name in key)} FROM temp.stage_{parent.name} AS s {stored}")
+        cursor.executemany(f"DELETE FROM {table.name} WHERE {_given(key)}", cursor.fetchall())
+        cursor.execute(
             f"INSERT INTO {table.name} ({', '.join(table.names)})"
-            f" SELECT {', '.join(f's.{name}' for name in table.names)} FROM temp.stage_{table.name} AS s {stored}",
+            f" SELECT {', '.join(f's.{name}' for name in table.names)} FROM temp.stage_{table.name} AS s {stored}"
         )
 
-    def delete_some(self, table: str, condition: str, most: int) -> str:
-        key = ", ".join(next(known for known in TABLES if known.name == table).key_names)
-        return f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {most})"
+    def delete_some(self, cursor: Cursor, table: Table, condition: str, parameters: Sequence[Any], most: int) -> int:
+        cursor.execute(f"SELECT {', '.join(table.key_names)} FROM {table.name} WHERE {condition} LIMIT {most}", parameters)
+        keys = cursor.fetchall()
+        cursor.executemany(f"DELETE FROM {table.name} WHERE {_given(table.key_names)}", keys)
+        return len(keys)
 
     def select_some(self, columns: str, table: str, condition: str, order: str, most: int) -> str:
         return f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order} LIMIT {most}"
 
-    def of_calls(self, table: str) -> str:  # noqa: ARG002 - the columns are called the same in every table
-        return "(source_partition, guid) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
+    def change_calls(self, cursor: Cursor, change: str, table: Table, calls: Sequence[tuple[int, str]]) -> None:
+        cursor.executemany(f"{change} WHERE {_given(table.key_names[:2])}", calls)
 
     def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:
         cursor.executemany(
@@ -192,3 +195,7 @@ def files(database: Path) -> list[Path]:
 
 def _same(names: Sequence[str], left: str, right: str) -> str:
     return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names)
+
+
+def _given(names: Sequence[str]) -> str:
+    return " AND ".join(f"{name} = ?" for name in names)

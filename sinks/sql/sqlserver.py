@@ -157,17 +157,19 @@ class SQLServer:
     def insert(self, table: Table) -> str:
         return tsql.insert(table)
 
-    def replace_children(self, table: Table) -> tuple[str, ...]:
-        return tsql.replace_children(table)
+    def replace_children(self, cursor: Cursor, table: Table) -> None:
+        for statement in tsql.replace_children(table):
+            cursor.execute(statement)
 
-    def delete_some(self, table: str, condition: str, most: int) -> str:
-        return tsql.delete_some(table, condition, most)
+    def delete_some(self, cursor: Cursor, table: Table, condition: str, parameters: Sequence[Any], most: int) -> int:
+        cursor.execute(tsql.delete_some(table.name, condition, most), parameters)
+        return cursor.rowcount
 
     def select_some(self, columns: str, table: str, condition: str, order: str, most: int) -> str:
         return tsql.select_some(columns, table, condition, order, most)
 
-    def of_calls(self, table: str) -> str:
-        return tsql.of_calls(table)
+    def change_calls(self, cursor: Cursor, change: str, table: Table, calls: Sequence[tuple[int, str]]) -> None:
+        cursor.execute(f"{change} WHERE {tsql.of_calls(table.name)}", (orjson.dumps(calls).decode(),))
 
     def write_offsets(self, cursor: Cursor, positions: Mapping[TopicPartition, int]) -> None:
         rows = orjson.dumps([(*tp, offset) for tp, offset in sorted(positions.items())]).decode()

@@ -72,7 +72,8 @@ def _text(value: str) -> str:
 
 
 def column_type(column: Column, *, key: bool = False) -> str:
-    """What a column is in the schema scripts. Limits count code points, nvarchar counts UTF-16 units: twice as many fit."""
+    """What a column is in the schema scripts, where those of the key have a collation; OPENJSON knows none. Limits count code points,
+    nvarchar counts UTF-16 units: twice as many fit."""
     if column.kind is Kind.CODE:
         return f"varchar({column.length}) COLLATE {BINARY}" if key else f"varchar({column.length})"
     if column.kind is Kind.TEXT:
@@ -149,8 +150,8 @@ def select_some(columns: str, table: str, condition: str, order: str, most: int)
 
 def of_calls(table: str) -> str:
     return (
-        f"EXISTS (SELECT 1 FROM OPENJSON(?) WITH (source_partition bigint '$[0]', guid varchar(36) COLLATE {BINARY} '$[1]') AS k"
-        f" WHERE k.source_partition = {table}.source_partition AND k.guid = {table}.guid)"
+        f"EXISTS (SELECT 1 FROM OPENJSON(?) WITH (source_partition bigint '$[0]', guid varchar(36) '$[1]') AS k"
+        f" WHERE k.source_partition = {table}.source_partition AND k.guid COLLATE {BINARY} = {table}.guid)"
     )
 
 

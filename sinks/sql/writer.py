@@ -93,8 +93,7 @@ class Writer:
             if table in rows:
                 dialect.stage(cursor, table, rows[table])
             if table.parent in rows:  # also without children: those of before must go
-                for statement in dialect.replace_children(table):
-                    cursor.execute(statement)
+                dialect.replace_children(cursor, table)
             elif table in rows:
                 cursor.execute(dialect.update(table))
                 cursor.execute(dialect.insert(table))

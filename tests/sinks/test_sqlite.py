@@ -73,6 +73,26 @@ def test_a_full_disk_is_transient_and_says_so(dialect: SQLite) -> None:
     writer.close()
 
 
+def test_a_batch_costs_the_same_however_much_is_stored(dialect: SQLite) -> None:
+    """Rows are found by their whole key; a walk through a partition would cost ten times the steps here."""
+    migrate(dialect)
+    writer = Writer(dialect)
+
+    def steps(mark: int) -> int:
+        connection, ticks = writer._connection, []
+        assert isinstance(connection, sqlite3.Connection)
+        connection.set_progress_handler(lambda: ticks.append(1), 100)
+        writer.write(calls(*(call_record(n * 37, mark=mark) for n in range(50))), {})
+        connection.set_progress_handler(None, 0)
+        return len(ticks)
+
+    writer.write(calls(*(call_record(n, mark=1) for n in range(1850))), {})
+    few = steps(2)
+    writer.write(calls(*(call_record(n, mark=1) for n in range(1850, 18500))), {})
+    assert steps(3) < 1.5 * few
+    writer.close()
+
+
 def test_a_damaged_file_is_fatal(dialect: SQLite) -> None:
     dialect.path.write_bytes(b"this is no database" * 1000)
     with pytest.raises(Fatal, match="damaged"):
