@@ -413,7 +413,7 @@ class Others(Struct, gc=False):
     peak_by: Counts
 
 
-OTHERS_KNOWN = 20_000  # of a partition; one takes about a KB
+OTHERS_KNOWN = 4_000  # of a partition; one takes some 3 KB
 NO_ROW = Bin()
 FURTHEST_AHEAD_MS = 24 * 3_600_000 + BASE_MS  # of a sender's clock (rule M7)
 # The bins that ask for a row of a granularity; the row itself, where none does.

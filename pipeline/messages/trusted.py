@@ -40,7 +40,8 @@ def _event(kind: type[Event]) -> type[Struct]:
     hints = {name: _without_limits(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
     tag = kind.__struct_config__.tag
     # Fields by position come before those by name: so the kind's own come first.
-    envelope = [(name, hints[name], "" if hints[name] is str else 0) for name in ENVELOPE]
+    # Their defaults are what no event says: what is equal to its default is not encoded.
+    envelope = [(name, hints[name], "" if hints[name] is str else -1) for name in ENVELOPE]
     named = defstruct(kind.__name__, envelope, bases=(kind,), tag=tag, kw_only=True, gc=False, omit_defaults=True)
     own: list[Any] = [
         (field.name, hints[field.name]) if field.default is NODEFAULT else (field.name, hints[field.name], field.default)
