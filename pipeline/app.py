@@ -8,7 +8,7 @@ from typing import Any
 import faust
 
 from pipeline import logs
-from pipeline.health import Check, HealthServer
+from pipeline.health import Check, Facts, HealthServer
 from pipeline.runtime import App, Checkpoint
 from pipeline.settings import load
 from pipeline.table_metrics import shown
@@ -21,12 +21,14 @@ class Worker(faust.Worker):  # type: ignore[misc]  # Faust ships no types
 
 
 class ReportingApp(App):
-    """An app with probes and metrics on a port of its own, from its first second to its last. `checks`: what readiness asks."""
+    """An app with probes and metrics on a port of its own, from its first second to its last. `checks`: what readiness asks;
+    `facts`: counts it tells besides."""
 
     def __init__(self, id: str, *, health_port: int, **options: Any) -> None:  # noqa: A002  # Faust's name for it
         super().__init__(id, **options)
         self.checks: dict[str, Check] = {}
-        self._health = HealthServer(load().health.host, health_port, self.checks)
+        self.facts: dict[str, Facts] = {}
+        self._health = HealthServer(load().health.host, health_port, self.checks, facts=self.facts)
 
     def check_assigned(self, checkpoint: Checkpoint) -> None:
         """Readiness waits until `checkpoint` has partitions, which is after the tables are recovered."""

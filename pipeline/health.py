@@ -11,6 +11,9 @@ from prometheus_client import REGISTRY as PROCESS_REGISTRY
 Check = Callable[[], str | None]
 """Gives None when fine, else the reason in words, and returns at once: probes come every few seconds."""
 
+Facts = Callable[[], Mapping[str, int]]
+"""Gives counts that are worth knowing and no reason to be unready."""
+
 
 class PortTaken(OSError):
     """The health port cannot be bound; the message says which one and what to do."""
@@ -32,10 +35,18 @@ def unready(checks: Mapping[str, Check]) -> dict[str, str]:
 class HealthServer:
     """Serves on `host`:`port` between start() and stop(), in the running loop, so /health/live also tells that the loop runs."""
 
-    def __init__(self, host: str, port: int, checks: Mapping[str, Check], registry: CollectorRegistry = PROCESS_REGISTRY) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        checks: Mapping[str, Check],
+        registry: CollectorRegistry = PROCESS_REGISTRY,
+        facts: Mapping[str, Facts] | None = None,
+    ) -> None:
         self.host = host
         self.port = port
         self.checks = checks
+        self.facts = {} if facts is None else facts
         self._registry = registry
         self._runner: web.AppRunner | None = None
 
@@ -68,7 +79,10 @@ class HealthServer:
 
     async def _ready(self, _: web.Request) -> web.Response:
         reasons = unready(self.checks)
-        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+        said: dict[str, object] = {"ready": not reasons, "reasons": reasons}
+        if self.facts:
+            said["facts"] = {name: dict(tell()) for name, tell in self.facts.items()}
+        return web.json_response(said, status=503 if reasons else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -32,6 +32,17 @@ async def test_ready_tells_each_reason_and_live_does_not_care() -> None:
     assert "nothing answers" in (await http_ready("127.0.0.1", port) or "")
 
 
+async def test_facts_are_told_besides_and_make_nobody_unready() -> None:
+    port = free_port()
+    server = HealthServer("127.0.0.1", port, {}, facts={"records": lambda: {"late": 3}})
+    await server.start()
+    try:
+        answer = await get("127.0.0.1", port, "/health/ready")
+    finally:
+        await server.stop()
+    assert (answer.status, json.loads(answer.body)) == (200, {"ready": True, "reasons": {}, "facts": {"records": {"late": 3}}})
+
+
 async def test_a_taken_port_is_a_clear_error() -> None:
     port = free_port()
     first, second = HealthServer("127.0.0.1", port, {}), HealthServer("127.0.0.1", port, {})
