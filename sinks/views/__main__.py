@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -117,6 +118,7 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return 2
     logs.setup("view")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the view itself tells of a lost Kafka, once and in its own words
     log = structlog.get_logger("view")
     log.info("start", snmp=own.snmp.master or f"{own.snmp.host}:{own.snmp.port}/udp", health=own.snmp.health_port)
     try:

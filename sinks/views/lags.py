@@ -13,6 +13,7 @@ from pipeline import reading
 from pipeline.backoff import Backoff
 from pipeline.generation import Generation
 from pipeline.topics import BILLING, QUARANTINE, SINK_QUARANTINE
+from sinks.views import asked
 
 ASK_S = 2.0
 LONGEST_S = 10.0
@@ -58,7 +59,9 @@ class Lags:
         while True:
             try:
                 await self._ask_on(backoff)
-            except (KafkaError, OSError, TimeoutError) as exc:
+            except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and asked.to_end():
+                    raise
                 self.trouble = f"Kafka at {self.bootstrap} does not tell offsets: {exc}"
             await asyncio.sleep(backoff.next())
 

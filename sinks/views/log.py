@@ -20,12 +20,14 @@ from pipeline.backoff import Backoff
 from pipeline.generation import Generation
 from pipeline.settings import Settings
 from pipeline.topics import GENERATIONS
+from sinks.views import asked
 from sinks.views.figures import AHEAD_MS, Partition, decode
 from sinks.views.stored import Stored
 
 LAST = 2_000  # records of a partition among which a tick is looked for
 FETCH_MS = 500
 LOOK_S = 2.0  # between two looks for another generation
+ANSWER_S = 5.0  # for which a look may take; a consumer alone would not say that Kafka is lost
 
 log = structlog.get_logger("view")
 
@@ -59,15 +61,18 @@ class Log:
             try:
                 known = await generations.read(self.bootstrap)
                 await self._follow(known.live, backoff)
-            except (KafkaError, OSError, reading.StuckError) as exc:
+            except (KafkaError, OSError, TimeoutError, reading.StuckError, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and asked.to_end():
+                    raise
+                reason = str(exc) or "no answer in time"
                 if not self.lost:
-                    log.warning("Kafka cannot be read, trying again", bootstrap=self.bootstrap, reason=str(exc))
+                    log.warning("Kafka cannot be read, trying again", bootstrap=self.bootstrap, reason=reason)
                 self.lost = True
-                self.trouble = f"Kafka at {self.bootstrap} cannot be read: {exc}"
+                self.trouble = f"Kafka at {self.bootstrap} cannot be read: {reason}"
             await asyncio.sleep(backoff.next())
 
     async def _follow(self, generation: Generation, backoff: Backoff) -> None:
-        """Until another generation is current. Raises KafkaError, OSError and StuckError."""
+        """Until another generation is current. Raises KafkaError, OSError, TimeoutError and StuckError."""
         topic = generation.changelog("tenants")
         numbers = (await reading.partitions_of(self.bootstrap, [topic])).get(topic, [])
         if not numbers:
@@ -97,7 +102,9 @@ class Log:
                         log.info("ready", generation=generation.number, seconds=round(time.monotonic() - begun, 1))
                 if time.monotonic() - looked >= LOOK_S:
                     looked = time.monotonic()
-                    if (end := await self._end_of_generations(consumer)) != pointer:
+                    async with asyncio.timeout(ANSWER_S):
+                        end = await self._end_of_generations(consumer)
+                    if end != pointer:
                         pointer = end
                         if (await generations.read(self.bootstrap)).current != generation.number:
                             self.trouble = "another generation is current"

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline import reading
 from pipeline.topics import BILLING
+from sinks.views import asked
 
 LAST = 300  # records of each partition
 PAUSE_S = 30.0
@@ -49,4 +50,7 @@ class Names:
                     self.learn(record.value)
             except (KafkaError, OSError, reading.StuckError):
                 pass
+            except asyncio.CancelledError:
+                if asked.to_end():
+                    raise
             await asyncio.sleep(PAUSE_S)

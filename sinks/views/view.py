@@ -19,6 +19,7 @@ from pipeline.settings import Settings
 from sinks.snmp.conditions import Conditions, Judge, Limits
 from sinks.snmp.notices import Notifier
 from sinks.views import figures, parts
+from sinks.views.asked import for_ever
 from sinks.views.growth import Growth
 from sinks.views.lags import Lags, Offsets
 from sinks.views.log import Log
@@ -52,8 +53,8 @@ class View:
         """Until cancelled, or until something fails that nobody understands."""
         async with asyncio.TaskGroup() as tasks:
             for each in (self.log, self.lags, self.parts, self.names):
-                tasks.create_task(each.run())
-            tasks.create_task(self._renew())
+                tasks.create_task(for_ever(each.run))
+            tasks.create_task(for_ever(self._renew))
 
     async def _renew(self) -> None:
         while True:

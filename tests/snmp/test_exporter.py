@@ -115,7 +115,7 @@ def test_the_exporters_figures_are_those_of_metrics(tmp_path: Path) -> None:
         assert by_exporter(target) == by_metrics(FIGURES)
         front.figures = Figures(tenants={(n,): Tenant(name=f"tenant {n}", in_progress=n) for n in range(1, 301)})
         wanted = by_metrics(front.figures)
-        assert len(wanted) > 4000
+        assert len(wanted) > 3000
         eventually(lambda: by_exporter(target) == wanted)
 
 
