@@ -82,7 +82,7 @@ def test_garbage_is_malformed_and_nothing_else(kind: int, flags: int, payload: b
     head = codec.Header(kind, flags, 1, 2, 3, len(payload), ">" if flags & codec.NETWORK_BYTE_ORDER else "<")
     with contextlib.suppress(Malformed):
         codec.decode(head, payload)
-    answers.Walk(TREE, head.order).answer(1, 2, 3, payload)
+    answers.Walk(TREE, head.order).step(head.packed() + payload, 1)
 
 
 @given(pdu, order, st.data())
@@ -118,8 +118,7 @@ def test_the_quick_way_of_a_walk_says_what_the_long_way_says(tail: list[int], or
         request = codec.GetNext((Range(start, False, end),))
         long = answers.answer(request, TREE)
         assert long is not None
-        payload = codec.encode(request, order=order)[codec.HEADER_BYTES :]
-        quick = walk.answer(7, 8, 9, payload)
+        quick = walk.step(codec.encode(request, session=7, transaction=8, packet=9, order=order), 7)
         if long.varbinds[0].type == codec.END_OF_MIB_VIEW:
             assert quick is None
             return

@@ -25,6 +25,8 @@ from sinks.snmp.agentx.codec import (
 from sinks.snmp.syntax import OID
 from sinks.snmp.tree import Instance, Place, Tree
 
+GET_NEXT, RESPONSE = 6, 18
+MOST_ENDS = 1_000  # different ends of ranges that are remembered
 MOST_VARBINDS = 2_000  # in one response: a master that asks for more asks again
 
 
@@ -90,35 +92,43 @@ class Walk:
         self._last: tuple[bytes, Place] = b"", Place(0, 0)  # name of the last answer as the next request will hold it, and its place
         self._ends: dict[bytes, OID] = {}
         self._head = Struct(f"{order}4B4I")
-        self._flags = codec.NETWORK_BYTE_ORDER if order == ">" else 0
+        self._plain = bytes((codec.VERSION, GET_NEXT, codec.NETWORK_BYTE_ORDER if order == ">" else 0))
+        self._values = {kind: Struct(order + letter).pack for kind, letter in codec.INTEGERS.items()}
 
-    def answer(self, session: int, transaction: int, packet: int, payload: bytes) -> bytes | None:
-        """The whole response, or None if this is not the plain case: then the long way knows."""
-        if not payload:
+    def step(self, request: bytes, session: int) -> bytes | None:
+        """The whole response to a whole request, or None if this is not the plain case: then the long way knows."""
+        if len(request) < codec.HEADER_BYTES + 8 or request[:3] != self._plain:
             return None
-        length = 4 + 4 * payload[0]
-        start, end = payload[:length], payload[length:]
+        _, _, flags, _, asked, transaction, packet, length = self._head.unpack_from(request)
+        payload = request[codec.HEADER_BYTES :]
+        if asked != session or length != len(payload):
+            return None
+        name_bytes = 4 + 4 * payload[0]
+        start, end = payload[:name_bytes], payload[name_bytes:]
+        limit = self._ends.get(end)
+        if limit is None:
+            if len(end) < 4 or len(end) != 4 + 4 * end[0] or end[0] > codec.MOST_SUBIDS or len(self._ends) > MOST_ENDS:
+                return None
+            limit = self._ends[end] = self._name(end)
         if start == self._last[0]:
             place = self.tree.behind(self._last[1])
-        elif len(end) < 4 or start[2] or payload[0] > codec.MOST_SUBIDS:
+        elif start[2] or start[0] > codec.MOST_SUBIDS:
             return None
         else:
             place = self.tree.place(self._name(start))
         if place is None:
             return None
-        limit = self._ends.get(end)
-        if limit is None:
-            if len(end) < 4 or len(end) != 4 + 4 * end[0] or end[0] > codec.MOST_SUBIDS or len(self._ends) > 1_000:
-                return None
-            limit = self._ends[end] = self._name(end)
-        found = self.tree.at(place)
-        if limit and found.name >= limit:
+        name, wire, value = self.tree.at(place)
+        if limit and name >= limit:
             return None
-        kind = found.wire.value
-        name = codec.oid(found.name, self.order)
-        self._last = name, place
-        bound = _KINDS[self.order][kind] + name + codec.data_of(kind, found.value, self.order)
-        return self._head.pack(codec.VERSION, 18, self._flags, 0, session, transaction, packet, 8 + len(bound)) + bytes(8) + bound
+        kind = wire.value
+        packed = codec.oid(name, self.order)
+        pack = self._values.get(kind)
+        data = pack(value) if pack is not None else codec.data_of(kind, value, self.order)
+        self._last = packed, place
+        length = 12 + len(packed) + len(data)
+        head = self._head.pack(codec.VERSION, RESPONSE, flags, 0, session, transaction, packet, length)
+        return head + _NO_ERROR + _KINDS[self.order][kind] + packed + data
 
     def _name(self, packed: bytes) -> OID:
         parts: OID = unpack_from(f"{self.order}{packed[0]}I", packed, 4)
@@ -126,3 +136,4 @@ class Walk:
 
 
 _KINDS = {order: {kind: Struct(f"{order}HH").pack(kind, 0) for kind in (2, 4, 6, 66, 67, 70)} for order in "<>"}
+_NO_ERROR = bytes(8)  # up time, error, index

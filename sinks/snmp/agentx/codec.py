@@ -38,7 +38,7 @@ NO_SUCH_OBJECT = 128
 NO_SUCH_INSTANCE = 129
 END_OF_MIB_VIEW = 130
 
-_INTEGERS = {2: "i", 65: "I", 66: "I", 67: "I", 70: "Q"}
+INTEGERS = {2: "i", 65: "I", 66: "I", 67: "I", 70: "Q"}
 _OCTETS = {4, 64, 68}
 _EMPTY = {NULL, NO_SUCH_OBJECT, NO_SUCH_INSTANCE, END_OF_MIB_VIEW}
 INTERNET: OID = (1, 3, 6, 1)
@@ -240,7 +240,7 @@ def varbind(bound: VarBind, order: str) -> bytes:
 
 
 def data_of(kind: int, value: Value | None, order: str) -> bytes:
-    if letter := _INTEGERS.get(kind):
+    if letter := INTEGERS.get(kind):
         return pack(order + letter, value)
     if kind in _OCTETS:
         assert isinstance(value, bytes)
@@ -349,7 +349,7 @@ class _Reader:
         return tuple(found)
 
     def _value(self, kind: int) -> Value | None:
-        if letter := _INTEGERS.get(kind):
+        if letter := INTEGERS.get(kind):
             return self.take(letter, 8 if letter == "Q" else 4)[0]
         if kind in _OCTETS:
             return self.octets()

@@ -17,7 +17,7 @@ import structlog
 from pipeline.backoff import Backoff
 from sinks.snmp.agentx import codec
 from sinks.snmp.agentx.answers import Walk, answer
-from sinks.snmp.agentx.codec import HEADER_BYTES, Close, Header, Malformed, Notify, Open, Pdu, Ping, Register, Response, VarBind
+from sinks.snmp.agentx.codec import HEADER_BYTES, Close, GetNext, Header, Malformed, Notify, Open, Pdu, Ping, Register, Response, VarBind
 from sinks.snmp.notices import Notice, variables
 from sinks.snmp.tree import Source
 
@@ -25,7 +25,7 @@ ANSWER_S = 5.0  # how long the master may take for an answer
 PING_S = 15.0
 MOST_WAITING = 1_000  # notifications kept while there is no master
 SHUTDOWN, PARSE_ERROR_CLOSE = 5, 2  # reasons of a Close (6.2.2)
-GET_NEXT, RESPONSE, CLOSE = 6, 18, 2
+RESPONSE, CLOSE = 18, 2
 REQUESTS = {5, 6, 7, 8, 9, 10, 11}
 
 log = structlog.get_logger("snmp")
@@ -71,8 +71,22 @@ class Link(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if not self._bytes and not self._paused and self._step(data):
+            return
         self._bytes += data
         self._take_all()
+
+    def _step(self, data: bytes) -> bool:
+        """Answer `data` if it is one step of a walk and nothing else, which it is thousands of times in a row."""
+        walk = self._walk
+        if walk is None or walk.tree is not self.source.now():
+            return False
+        answer = walk.step(data, self.session)
+        if answer is None:
+            return False
+        self._write(answer)
+        self.answered += 1
+        return True
 
     def _take_all(self) -> None:
         received = self._bytes
@@ -92,12 +106,6 @@ class Link(asyncio.Protocol):
     # -- what came in
 
     def _take(self, head: Header, payload: bytes) -> None:
-        if head.type == GET_NEXT and not head.flags & codec.NON_DEFAULT_CONTEXT and head.session == self.session:
-            quick = self._quick(head, payload)
-            if quick is not None:
-                self._write(quick)
-                self.answered += 1
-                return
         if head.type == RESPONSE:
             self._resolve(head, payload)
         elif head.type in REQUESTS:
@@ -109,13 +117,6 @@ class Link(asyncio.Protocol):
             self._end("the master closed the session")
             self._drop()
 
-    def _quick(self, head: Header, payload: bytes) -> bytes | None:
-        tree = self.source.now()
-        walk = self._walk
-        if walk is None or walk.tree is not tree or walk.order != head.order:
-            walk = self._walk = Walk(tree, head.order)
-        return walk.answer(head.session, head.transaction, head.packet, payload)
-
     def _reply(self, head: Header, payload: bytes) -> Response | None:
         try:
             context, pdu = codec.decode(head, payload)
@@ -125,7 +126,10 @@ class Link(asyncio.Protocol):
             return Response(error=codec.NOT_OPEN)
         if context:
             return Response(error=codec.UNSUPPORTED_CONTEXT)
-        return answer(pdu, self.source.now())
+        tree = self.source.now()
+        if isinstance(pdu, GetNext) and (self._walk is None or self._walk.tree is not tree or self._walk.order != head.order):
+            self._walk = Walk(tree, head.order)  # the next one may be another step
+        return answer(pdu, tree)
 
     def _resolve(self, head: Header, payload: bytes) -> None:
         waiting = self._waiting.pop(head.packet, None)
