@@ -103,7 +103,7 @@ GENERAL = (
     Object(7, "InProgress", GAUGE, "RM sessions in progress.", "sessions"),
     Object(8, "TodayArrivals", GAUGE, "RM sessions that started today, in the reporting time zone.", "sessions"),
     Object(9, "TodayTimedOut", GAUGE, "Sessions of all component types that were closed today because no end came.", "sessions"),
-    Object(10, "QuarantinedTotal", COUNTER, "Messages, events and rows set aside since this process started.", "records"),
+    Object(10, "QuarantinedTotal", COUNTER, "Messages, events and rows set aside since the processes that did it started.", "records"),
     Object(11, "RaisedConditions", GAUGE, "Conditions that are raised now: rows of rsConditionTable.", "conditions"),
     Object(12, "RowsLeftOut", COUNTER, "Tenants and components left out because there are more than setting snmp.max_rows.", "rows"),
 )
@@ -201,7 +201,7 @@ QUARANTINE = Table(
         Object(1, "Stage", NAME, "Name of the stage: bridge, calls or sinks."),
         Object(2, "Reason", NAME, "The reason, by the contract's name."),
     ),
-    (Object(3, "Count", COUNTER, "Records set aside for this reason since this process started.", "records"),),
+    (Object(3, "Count", COUNTER, "Records set aside for this reason since the processes that did it started.", "records"),),
 )
 
 TOPICS = Table(

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.agents import oracle
 from tests.agents.world import differences, wanted
@@ -69,6 +70,25 @@ def judge(made: Stack, events: list[dict[str, Any]]) -> None:
     )
 
 
+def days(made: Stack) -> dict[str, tuple[int, int]]:
+    """Tenant -> arrivals and peak of its RM sessions in the one day there is, by SQL."""
+    return {
+        key.removeprefix("RM|tenant|"): (sum(row["arrivals"].values()), row["peak"])
+        for (key, granularity, _), row in bins(made).items()
+        if granularity == "DAY" and key.startswith("RM|tenant|")
+    }
+
+
+def shown(made: Stack) -> dict[str, tuple[int, int]]:
+    """The same as the view shows it."""
+    found: dict[str, dict[str, int]] = {}
+    for family in text_string_to_metric_families(httpx.get(f"http://127.0.0.1:{made.ports['view']}/metrics").text):
+        for sample in family.samples:
+            if "tenant_id" in sample.labels:
+                found.setdefault(sample.labels["tenant_id"], {})[sample.name] = int(sample.value)
+    return {tenant: (row["rs_tenant_today_arrivals"], row["rs_tenant_today_peak"]) for tenant, row in found.items()}
+
+
 @pytest.mark.slow
 def test_every_worker_killed_while_messages_flow(tmp_path: Path) -> None:
     events = scenario(tmp_path / "calls.ndjson")
@@ -93,3 +113,5 @@ def test_shuffled_and_doubled_gives_the_same(tmp_path: Path) -> None:
     with stack(tmp_path / "data", RS_FOLD__LATENESS="0") as made:
         made.rs("send", str(tmp_path / "shuffled.ndjson"))
         judge(made, events)
+        assert len(days(made)) > 3
+        assert until(lambda: shown(made) == days(made)), (shown(made), days(made))
