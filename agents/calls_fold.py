@@ -154,7 +154,7 @@ class CallsFold:
             return
         if self._has_left(key, call):
             # It counts as absent: whether it was dropped before this record is a matter of chance.
-            call = self.calls[key] = Call(mark=call.mark, due=call.due, floor=call.floor)
+            call = self.calls[key] = Call(mark=call.mark, due=call.due, floor=call.floor, missing=call.missing)
         if self._refuses(record, event, call):
             return
         self.calls.touch(key)
@@ -339,7 +339,7 @@ class CallsFold:
 
     def _judge_stay(self, key: bytes) -> None:
         call = self.calls[key]
-        before = call.due, call.is_open, call.floor
+        before = call.due, call.is_open, call.floor, call.missing
         judge_stay(call, self.terms)
         self.roster.moved(key, before, call)
 

@@ -36,6 +36,7 @@ class Stay(Protocol):
 
     due     is_open: clock at which a session of it may be timed out; else: stream time past which it has left. 0: never
     floor   start of the earliest base bin it can change
+    missing events that its ended sessions lack by their numbers
     """
 
     @property
@@ -44,6 +45,8 @@ class Stay(Protocol):
     def is_open(self) -> bool: ...
     @property
     def floor(self) -> int: ...
+    @property
+    def missing(self) -> int: ...
 
 
 def last_in_time(session: Session, timeout: int) -> int:
@@ -66,11 +69,18 @@ def timed_out_at(session: Session, clock: int, timeout: int) -> int | None:
     return last if clock >= last + timeout or session.timed_out == last else None
 
 
+def missing_of(session: Session) -> int:
+    """How many numbers up to the highest no event has: a sender counts from 0, or from 1."""
+    return session.comp_seq + (0 in session.events) - len(session.events)
+
+
 def judge_stay(call: Call, terms: Terms) -> None:
-    """Set due, is_open and floor of a call, from its sessions."""
-    due, floor, opened, waits = 0, 1 << 62, False, False
+    """Set due, is_open, floor and missing of a call, from its sessions."""
+    due, floor, opened, waits, missing = 0, 1 << 62, False, False, 0
     for session in call.sessions:
         floor = min(floor, session.reach)
+        if not is_open(session):
+            missing += missing_of(session)
         if is_open(session):
             at = last_in_time(session, terms.timeout) + terms.timeout
             due = min(due, at) if opened else at
@@ -78,7 +88,7 @@ def judge_stay(call: Call, terms: Terms) -> None:
         elif not opened:
             due = max(due, session.latest)
             waits = waits or not session.ended
-    call.is_open, call.floor = opened, base_of(floor)
+    call.is_open, call.floor, call.missing = opened, base_of(floor), missing
     if opened:
         call.due = due if terms.timeout else 0
     elif terms.lateness:

@@ -40,6 +40,7 @@ class Roster:
     """`stay_of` gives what is known of a call in the table, None if it is not there.
 
     floors      start of base bin -> calls whose floor it is
+    missing     events that the calls of the table lack
     """
 
     def __init__(self, stay_of: Callable[[bytes], Stay | None]) -> None:
@@ -47,20 +48,23 @@ class Roster:
         self._open, self._ended = Agenda(), Agenda()
         self._asked: set[bytes] = set()  # taken, and in no agenda until they change
         self.floors: dict[int, int] = {}
+        self.missing = 0
 
     def begin(self, stays: Iterator[tuple[bytes, Stay]]) -> None:
         """The table as recovered."""
         agendas: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]] = [], []
         for key, stay in stays:
             self._count(stay.floor, 1)
+            self.missing += stay.missing
             if stay.due:
                 agendas[stay.is_open].append((stay.due, key))
         self._ended.begin(agendas[False])
         self._open.begin(agendas[True])
 
-    def moved(self, key: bytes, before: tuple[int, bool, int], after: Stay) -> None:
-        """A call changed. `before`: its due, is_open and floor then, (0, False, 0) of a new one."""
-        due, was_open, floor = before
+    def moved(self, key: bytes, before: tuple[int, bool, int, int], after: Stay) -> None:
+        """A call changed. `before`: its due, is_open, floor and missing then, (0, False, 0, 0) of a new one."""
+        due, was_open, floor, missing = before
+        self.missing += after.missing - missing
         if floor != after.floor:
             if floor:
                 self._count(floor, -1)
@@ -88,6 +92,7 @@ class Roster:
                 self._asked.add(key)
             elif stay is not None:
                 self._count(stay.floor, -1)
+                self.missing -= stay.missing
                 yield key
 
     def floor(self) -> int | None:

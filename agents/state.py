@@ -131,6 +131,7 @@ class Call(Struct, array_like=True):
 
     due, is_open, floor     see `agents.lifetime.Stay`
     size                    about the bytes of the encoded call (rule M15)
+    missing                 events that its ended sessions lack by their numbers (rule F12)
     """
 
     sessions: list[Session] = field(default_factory=list)
@@ -139,6 +140,7 @@ class Call(Struct, array_like=True):
     is_open: bool = False
     floor: int = 0
     size: int = 0
+    missing: int = 0
 
 
 class CallHead(Struct, array_like=True):
@@ -149,6 +151,8 @@ class CallHead(Struct, array_like=True):
     due: int
     is_open: bool
     floor: int
+    size: int = 0
+    missing: int = 0
 
 
 class Spread(Struct, array_like=True):

@@ -200,6 +200,24 @@ def test_a_call_takes_no_more_than_fits(monkeypatch: pytest.MonkeyPatch) -> None
     assert world.fold.counts["duplicate"] == 1
 
 
+def test_missing_events_are_counted_of_ended_sessions_until_they_come() -> None:
+    world = World()
+    world.post(event("call.start", T0, 1), event("call.end", T0 + 2, 5))
+    world.post(event("call.start", T0, 0, call=2), event("call.update", T0, 7, call=2))  # not ended: more may come
+    world.settle()
+    assert world.fold.roster.missing == 3
+    world.post(event("call.update", T0, 3), event("call.end", T0 + 1, 8, call=2))
+    world.settle()
+    assert world.fold.roster.missing == 2 + 6
+    again = World()
+    again.fold.resume(iter(world.calls.items()), [], 0)
+    assert again.fold.roster.missing == 8
+    world.post(other(T0 + 2 * HOUR + 3), other(T0 + 2 * HOUR + 4, call=98))
+    for _ in range(3):
+        world.settle()
+    assert (world.fold.roster.missing, len(world.calls)) == (0, 2)
+
+
 def test_an_agenda_gives_what_is_due_in_the_order_of_time() -> None:
     agenda = Agenda()
     for at, key in ((5, b"e"), (3, b"c"), (9, b"i")):
