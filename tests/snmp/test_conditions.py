@@ -55,7 +55,7 @@ def test_a_subject_that_is_gone_is_cleared() -> None:
 
 def test_bursts_of_one_tenant_that_come_bin_by_bin_are_one_condition() -> None:
     """Each bin begins with none."""
-    an_hour = [second % 300 >= 60 for second in range(3600)]
+    an_hour = [second % 300 >= 200 for second in range(3600)]
     assert [cleared for _, _, cleared in run(an_hour + [False] * 900, Conditions(), "burst")] == [False, True]
 
 
@@ -134,6 +134,8 @@ def test_a_count_that_begins_anew_is_no_growth() -> None:
     judge = Judge(Limits(timed_out=10))
     for now, count in enumerate([500, 500, 0, 3, 3]):
         assert not [each for each in judge.findings(Figures(general=General(today_timed_out=count)), now) if each.bad]
+    found = judge.findings(Figures(general=General(today_timed_out=15)), 5)
+    assert [(each.kind, each.value) for each in found if each.bad] == [("timeouts", 15)]
 
 
 def test_every_kind_has_its_two_notifications() -> None:
