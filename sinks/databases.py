@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pipeline.settings import Settings, WrongSettings
 from sinks.sql.dialect import Dialect
-from sinks.sql.odbc import WrongDatabase, address_of
 from sinks.sql.sqlite import SQLite
-from sinks.sql.sqlserver import SQLServer
 
 
 def dialect_of(settings: Settings) -> Dialect:
@@ -14,6 +12,13 @@ def dialect_of(settings: Settings) -> Dialect:
     file = settings.database_file
     if file is not None:
         return SQLite(file)
+    try:  # pyodbc links unixODBC, which nobody needs for a file
+        from sinks.sql.odbc import WrongDatabase, address_of
+        from sinks.sql.sqlserver import SQLServer
+    except ImportError as missing:
+        raise WrongSettings(
+            f"setting sinks.database: a SQL Server is reached by unixODBC; install it (Debian: unixodbc): {missing}"
+        ) from None
     try:
         return SQLServer(address_of(settings.sinks.database), password_of(settings))
     except WrongDatabase as wrong:

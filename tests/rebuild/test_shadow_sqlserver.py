@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixODBC (Debian: unixodbc)", exc_type=ImportError)
+
 from sinks.sql.sqlserver import SQLServer
 from tests.rebuild.contract import ShadowContract
 from tests.sinks.server import emptied, needs_server, server

@@ -10,13 +10,22 @@ import sys
 from itertools import count
 from pathlib import Path
 
+from sinks.sql.dialect import Dialect
 from sinks.sql.sqlite import SQLite
 from sinks.sql.writer import Writer
 from tests.sinks.builders import call_record, calls
 from tests.sinks.contract import CALLS_0
-from tests.sinks.server import server
 
-writer = Writer(server() if sys.argv[1] == "server" else SQLite(Path(sys.argv[1])))
+
+def store(named: str) -> Dialect:
+    if named != "server":
+        return SQLite(Path(named))
+    from tests.sinks.server import server  # needs unixODBC
+
+    return server()
+
+
+writer = Writer(store(sys.argv[1]))
 at = writer.offsets().get(CALLS_0, 0)
 with Path(sys.argv[2]).open("a") as ledger:
     for turn in count():

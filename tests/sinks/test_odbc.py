@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+
+pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixODBC (Debian: unixodbc)", exc_type=ImportError)
+
+from pathlib import Path
 
 from pipeline.settings import WrongSettings, read
 from sinks.databases import dialect_of

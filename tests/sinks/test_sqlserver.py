@@ -3,13 +3,16 @@ after one. What only a server can prove is in test_sqlserver_live.py."""
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixODBC (Debian: unixodbc)", exc_type=ImportError)
+
 import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import pyodbc
-import pytest
 
 from sinks.sql.errors import Fatal, Poison, Race, Transient
 from sinks.sql.rows import BINS, FRESHNESS, TABLES

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixODBC (Debian: unixodbc)", exc_type=ImportError)
+
 import os
 from pathlib import Path
-
-import pytest
 
 from sinks.sql.migrate import migrate
 from sinks.sql.sqlserver import SQLServer

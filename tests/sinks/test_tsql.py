@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixODBC (Debian: unixodbc)", exc_type=ImportError)
+
 import re
 from collections.abc import Iterator
 
-import pytest
 import sqlglot
 from sqlglot import expressions as exp
 from sqlglot.errors import ParseError
