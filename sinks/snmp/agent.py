@@ -92,7 +92,7 @@ class Agent:
         self._originator: Any = None
 
     def start(self) -> None:
-        """In the running loop. Raises PortTaken."""
+        """In the running loop. Raises PortTaken, and OSError for a target whose name is not known."""
         bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             bound.bind(self.address)
@@ -149,14 +149,15 @@ class Agent:
             config.add_vacm_user(snmp, 3, self.user.name, "authPriv", READABLE, (), READABLE)
 
     def _aim(self, snmp: Any) -> None:
-        """Where notifications go, and how."""
+        """Where notifications go, and how. Names become addresses here, once."""
         if self.by_v3 and self.user is not None:
             config.add_target_parameters(snmp, TARGETS, self.user.name, "authPriv", 3)
         else:
             config.add_target_parameters(snmp, TARGETS, COMMUNITY, "noAuthNoPriv", 1)
         for number, target in enumerate(self.targets):
+            place = socket.gethostbyname(target.host), target.port
             config.add_target_address(
-                snmp, f"target-{number}", udp.DOMAIN_NAME, target, TARGETS, round(INFORM_S * 100), INFORM_RETRIES, tagList=TARGETS
+                snmp, f"target-{number}", udp.DOMAIN_NAME, place, TARGETS, round(INFORM_S * 100), INFORM_RETRIES, tagList=TARGETS
             )
         config.add_notification_target(snmp, TARGETS, TARGETS, TARGETS, "inform" if self.informs else "trap")
 

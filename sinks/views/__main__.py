@@ -23,6 +23,7 @@ from sinks.snmp.tree import Source
 from sinks.views.metrics import FigureMetrics
 from sinks.views.view import View
 
+LOOPBACK = ("127.0.0.1", "localhost")
 SHORTEST_PASSWORD = 8  # RFC 3414, 11.2
 
 
@@ -121,6 +122,9 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the view itself tells of a lost Kafka, once and in its own words
     log = structlog.get_logger("view")
     log.info("start", snmp=own.snmp.master or f"{own.snmp.host}:{own.snmp.port}/udp", health=own.snmp.health_port)
+    snmp = own.snmp
+    if not snmp.master and snmp.host not in LOOPBACK and snmp.community.get_secret_value() == settings.Snmp().community.get_secret_value():
+        log.warning("open to others", host=snmp.host, step="whoever reaches it reads the figures: set snmp.community or snmp.user")
     try:
         uvloop.run(serve(own))
     except OSError as exc:

@@ -27,6 +27,15 @@ def test_its_settings_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(current.environment()) >= set(COMPOSE["x-settings"])
 
 
+def test_the_view_asks_every_part_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SERVICES["view"]["environment"].items():
+        monkeypatch.setenv(name, str(value))
+    asked = settings.read().snmp.parts
+    assert {name: url.rpartition(":")[0] for name, url in asked.items()} == {
+        name: f"http://{name}" for name in ("bridge", "agents", "sinks", "reports")
+    }
+
+
 def test_workers_are_started_as_by_the_local_stack(tmp_path: Path) -> None:
     current = settings.read(stack={"data": str(tmp_path)})
     for wave in parts.waves(current, simulator=False):

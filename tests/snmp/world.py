@@ -210,7 +210,7 @@ def by_own_agent(folder: Path, figures: Figures, *, informs: bool = False, by_v3
                 Address("127.0.0.1", port),
                 community="public",
                 user=USER,
-                targets=[Address("127.0.0.1", trap_port)],
+                targets=[Address("localhost", trap_port)],
                 informs=informs,
                 by_v3=by_v3,
             )
