@@ -27,7 +27,7 @@ from sinks.views.stored import Stored
 LAST = 2_000  # records of a partition among which a tick is looked for
 FETCH_MS = 500
 LOOK_S = 2.0  # between two looks for another generation
-ANSWER_S = 5.0  # for which a look may take; a consumer alone would not say that Kafka is lost
+ANSWER_S = 5.0  # that a look may take; a consumer alone would not say that Kafka is lost
 
 log = structlog.get_logger("view")
 
