@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from msgspec import Struct, field
 
@@ -120,7 +120,7 @@ async def _replaced(bootstrap: str, generation: Generation, should_stop: Callabl
     seen = -1
     while not should_stop():
         try:
-            async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
+            async with reading.consuming(bootstrap) as consumer:
                 if GENERATIONS not in await consumer.topics():  # made by an earlier version, and rs init has not been called since
                     await asyncio.sleep(MISSING_S)
                     continue

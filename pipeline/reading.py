@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.asked import to_end
+
 FETCH_MS = 1_000
 SILENCE = 10  # fetches in a row without a record before Kafka is taken for stuck
 
@@ -39,7 +41,7 @@ async def records(
     Raises StuckError, and aiokafka's KafkaError when Kafka can't be reached.
     """
     assigned = [TopicPartition(topic, n) for n in partitions]
-    async with _consumer(bootstrap) as consumer:
+    async with consuming(bootstrap) as consumer:
         first, end = await consumer.beginning_offsets(assigned), await consumer.end_offsets(assigned)
         if last is not None:
             first = {tp: max(offset, end[tp] - last) for tp, offset in first.items()}
@@ -67,11 +69,16 @@ async def records(
 
 
 @asynccontextmanager
-async def _consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def consuming(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without group. Raises aiokafka's KafkaError when Kafka can't be reached."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", max_poll_records=5000)
     try:
         await consumer.start()
         await asyncio.sleep(0)  # a consumer without group that is stopped before its task ran raises CancelledError
         yield consumer
     finally:
-        await consumer.stop()
+        try:
+            await consumer.stop()
+        except asyncio.CancelledError:  # also of its own fetching task, when the broker is away
+            if to_end():
+                raise

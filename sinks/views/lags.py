@@ -9,11 +9,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from pipeline import reading
+from pipeline import asked, reading
 from pipeline.backoff import Backoff
 from pipeline.generation import Generation
 from pipeline.topics import BILLING, QUARANTINE, SINK_QUARANTINE
-from sinks.views import asked
 
 ASK_S = 2.0
 LONGEST_S = 10.0

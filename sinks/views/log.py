@@ -15,12 +15,11 @@ from aiokafka.errors import KafkaError
 from agents.bins import DAY, start_of
 from agents.keys import is_tick
 from agents.state import Tick
-from pipeline import generations, reading
+from pipeline import asked, generations, reading
 from pipeline.backoff import Backoff
 from pipeline.generation import Generation
 from pipeline.settings import Settings
 from pipeline.topics import GENERATIONS
-from sinks.views import asked
 from sinks.views.figures import AHEAD_MS, Partition, decode
 from sinks.views.stored import Stored
 

@@ -7,9 +7,8 @@ import asyncio
 import msgspec
 from aiokafka.errors import KafkaError
 
-from pipeline import reading
+from pipeline import asked, reading
 from pipeline.topics import BILLING
-from sinks.views import asked
 
 LAST = 300  # records of each partition
 PAUSE_S = 30.0

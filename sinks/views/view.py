@@ -15,11 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
+from pipeline.asked import for_ever
 from pipeline.settings import Settings
 from sinks.snmp.conditions import Conditions, Judge, Limits
 from sinks.snmp.notices import Notifier
 from sinks.views import figures, parts
-from sinks.views.asked import for_ever
 from sinks.views.growth import Growth
 from sinks.views.lags import Lags, Offsets
 from sinks.views.log import Log
