@@ -172,13 +172,13 @@ async def silent_call(settings: Settings, tmp_path: Path) -> None:
         async def there() -> bool:
             return key in await rows(mortal, topics.CALLS_CHANGELOG, Call)
 
-        await until(there, 30)
+        await until(there, 60)
         await asyncio.sleep(4)
         assert await closings() == []  # it has been silent for long, but nobody knows whether the bridge works
         bridge = HealthServer("127.0.0.1", mortal.health.bridge_port, {})
         await bridge.start()
         try:
-            closing, *_ = await until(closings, 20)  # a rebalance before it is folded brings another, which changes nothing
+            closing, *_ = await until(closings, 60)  # a rebalance before it is folded brings another, which changes nothing
         finally:
             await bridge.stop()
         assert orjson.loads(closing.value) == {
@@ -193,7 +193,7 @@ async def silent_call(settings: Settings, tmp_path: Path) -> None:
             call = (await rows(mortal, topics.CALLS_CHANGELOG, Call)).get(key)
             return call is not None and call.sessions[0].timed_out == now
 
-        await until(timed_out, 10)
+        await until(timed_out, 60)
         ten_minutes_on = [{**event("call.start", now + 10 * MINUTE, n, session="other", call=0xABCDE0)} for n in range(2)]
         partition = topics.partition_of(key, PARTITIONS)
         await post(mortal, ten_minutes_on, partition)
@@ -203,4 +203,4 @@ async def silent_call(settings: Settings, tmp_path: Path) -> None:
             rows_gone = {r.key for r in await values(mortal, FIRST.changelog("activity")) if r.value is None}
             return key in gone and any(key.startswith(b"RM|component_type|@") for key in rows_gone)
 
-        await until(left, 20)
+        await until(left, 60)
