@@ -51,8 +51,8 @@ QUARANTINED = Counter("rs_agents_quarantined", "Records of rs.billing set aside"
 
 def install(app: ReportingApp, settings: Settings, generation: Generation = FIRST) -> Checkpoint:
     """Declare topic, tables, checkpoint and agent on `app`."""
-    n = settings.kafka.partitions
-    billing = app.topic(topics.BILLING, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
+    n = generation.partition_count(settings.kafka.partitions)
+    billing = app.topic(generation.billing, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
     activity: StateTable[ActivityRow, Activity] = app.Table(
         "activity", value=Activity, partitions=n, cache=ROWS_DECODED, pack_key=_pack_activity, unpack_key=_unpack_activity
     )
@@ -173,7 +173,7 @@ def _leave(fold: CallsFold, tp: TP, generation: Generation, partitions: int) -> 
     for left in fold.drain():
         if isinstance(left, Refused):
             QUARANTINED.labels(left.reason).inc()
-            yield _quarantined(left, tp.partition, partitions)
+            yield _quarantined(left, tp, partitions)
         elif isinstance(left, Closing):
             yield _closing(left, tp)
         else:
@@ -188,7 +188,7 @@ def _closing(closing: Closing, tp: TP) -> Outgoing:
     return Outgoing(tp.topic, tp.partition, closing.guid.encode(), encode_json(closing), said)
 
 
-def _quarantined(refused: Refused, partition: int, partitions: int) -> Outgoing:
+def _quarantined(refused: Refused, tp: TP, partitions: int) -> Outgoing:
     record = refused.record
     key, value, said = quarantine.record(
         key=record.key,
@@ -196,12 +196,12 @@ def _quarantined(refused: Refused, partition: int, partitions: int) -> Outgoing:
         reason=refused.reason,
         detail=refused.detail,
         stage=quarantine.AGENTS,
-        source=topics.BILLING,
+        source=tp.topic,
         message_id=dict(record.headers)[headers.ID].decode(),
         element=None,
         jms_type="",
         receipt=record.timestamp,
-        partition=partition,
+        partition=tp.partition,
         offset=record.offset,
     )
     return Outgoing(topics.QUARANTINE, topics.partition_of(record.key, partitions), key, value, said)

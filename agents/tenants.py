@@ -26,7 +26,7 @@ decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 def install(app: ReportingApp, settings: Settings, generation: Generation = FIRST) -> Checkpoint:
     """Declare topic, tables, checkpoint and agent on `app`."""
-    n = settings.kafka.partitions
+    n = generation.partition_count(settings.kafka.partitions)
     activity = app.topic(generation.activity, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=n)
     # Marks are those of the source partitions.
     parts: StateTable[bytes, Snapshot] = app.Table("parts", value=Snapshot, partitions=n, stamped=False, cache=ROWS_DECODED)

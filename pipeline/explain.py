@@ -1,4 +1,4 @@
-"""A call explained from the log alone: reads the guid's partition of rs.billing, without a group and without a running worker."""
+"""A call explained from the log alone: reads the guid's partition of the log, without a group and without a running worker."""
 
 from __future__ import annotations
 
@@ -46,26 +46,28 @@ async def explain(bootstrap: str, typed: str, terms: Terms, progress: Progress |
     Raises UnexplainedError, StuckError, and aiokafka's KafkaError when Kafka can't be reached.
     """
     guid = stored_guid(typed)
-    partitions = (await reading.partitions_of(bootstrap, [topics.BILLING])).get(topics.BILLING)
+    generation = (await generations.read(bootstrap)).live
+    log = generation.billing
+    partitions = (await reading.partitions_of(bootstrap, [log])).get(log)
     if not partitions:
-        raise UnexplainedError(f"Kafka at {bootstrap} has no topic {topics.BILLING} yet: rs init creates it")
+        raise UnexplainedError(f"Kafka at {bootstrap} has no topic {log} yet: rs init creates it")
     partition = topics.partition_of(guid.encode(), len(partitions))
-    history_to = (await generations.read(bootstrap)).live.history_to(partition)
+    history_to = generation.history_to(partition)
     explainer = Explainer(guid.encode(), terms, history_to)
     steps: list[Step] = []
     first = last = None
-    async for record in reading.records(bootstrap, topics.BILLING, [partition], progress=progress):
+    async for record in reading.records(bootstrap, log, [partition], progress=progress):
         first, last = record.offset if first is None else first, record.offset
         try:
             step = explainer.take(record)
         except msgspec.MsgspecError as exc:
-            where = f"{topics.BILLING}, partition {partition}, offset {record.offset}"
+            where = f"{log}, partition {partition}, offset {record.offset}"
             raise UnexplainedError(f"{where}: no billing message ({exc}); which program wrote it?") from None
         if step is not None:
             steps.append(step)
     return Explanation(
         guid=guid,
-        topic=topics.BILLING,
+        topic=log,
         partition=partition,
         first_offset=first,
         last_offset=last,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from pipeline import generations
@@ -26,38 +26,47 @@ class Outcome(NamedTuple):
 
 
 async def create_topics(settings: Settings, *, wait_s: float = 30) -> Outcome:
-    """Make every topic of pipeline.topics exist with kafka.partitions partitions, those of the current generation among them; several
-    at once do no harm.
+    """Make every topic of pipeline.topics exist, those of the current generation among them: with as many partitions as that has,
+    which of a first log is kafka.partitions. Several at once do no harm.
 
     Waits up to `wait_s` seconds for the brokers, and for each topic to have leaders. Raises InitError.
     """
     until = time.monotonic() + wait_s
     await (await _connect(settings.kafka.bootstrap, until)).close()
     current = await _current(settings.kafka.bootstrap, until)
-    return await create(settings, all_topics(settings.sinks.max_outage, current), until)
+    return await create(settings, all_topics(settings.sinks.max_outage, current), current, until)
 
 
-async def create(settings: Settings, topics: list[Topic], until: float) -> Outcome:
-    """Make these topics exist. `until`: monotonic seconds. Raises InitError."""
+async def create(settings: Settings, topics: list[Topic], generation: Generation, until: float) -> Outcome:
+    """Make these topics exist, with the generation's number of partitions. `until`: monotonic seconds. Raises InitError."""
+    count = generation.partition_count(settings.kafka.partitions)
     admin = await _connect(settings.kafka.bootstrap, until)
     try:
         before = await partitions(admin, [topic.name for topic in topics])
-        created = await _create(admin, [topic for topic in topics if topic.name not in before], settings)
+        created = await _create(admin, [topic for topic in topics if topic.name not in before], settings, count)
         after = await _led(admin, [topic.name for topic in topics], until)
+        if faults := partition_faults(after, topics, generation, settings.kafka.partitions):
+            raise InitError("\n".join(faults))
+        await _grow(admin, {topic.name for topic in topics if topic.or_more and after[topic.name] < count}, count, until)
         await _coordinated(admin, until)
     finally:
         await admin.close()
-    if faults := partition_faults(after, topics, settings.kafka.partitions):
-        raise InitError("\n".join(faults))
     return Outcome(created, sorted(before))
 
 
-def partition_faults(found: dict[str, int], topics: list[Topic], wanted: int) -> list[str]:
-    """One line for each topic whose number of partitions is not the setting's, those aside that have a number of their own."""
-    free = {topic.name for topic in topics if topic.partitions is not None}
+def partition_faults(found: dict[str, int], topics: list[Topic], generation: Generation, setting: int) -> list[str]:
+    """One line for each topic whose number of partitions is not the generation's, those aside that have a number of their own.
+    `setting`: kafka.partitions."""
+    free = {topic.name for topic in topics if topic.partitions is not None or topic.or_more}
+    wanted = generation.partition_count(setting)
+    mend = (
+        f"kafka.partitions is {wanted}: set RS_KAFKA__PARTITIONS={{count}}, or begin a new log (rs up --data DIR, rs up --fresh); keys "
+        f"would move to other partitions, which only rs rebuild --partitions {wanted} can do"
+        if not generation.partitions
+        else f"generation {generation.number} has {wanted}: somebody has changed it; make another generation with rs rebuild --partitions"
+    )
     return [
-        f"topic {name} has {count} partitions, kafka.partitions is {wanted}: set RS_KAFKA__PARTITIONS={count}, or begin a new log "
-        "(rs up --data DIR, rs up --fresh); keys would move to other partitions"
+        f"topic {name} has {count} partitions, {mend.format(count=count)}"
         for name, count in sorted(found.items())
         if count != wanted and name not in free
     ]
@@ -97,12 +106,12 @@ async def _current(bootstrap: str, until: float) -> Generation:
             await asyncio.sleep(0.3)
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Settings) -> list[str]:
+async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Settings, count: int) -> list[str]:
     if not topics:
         return []
-    kafka = settings.kafka
+    replication = settings.kafka.replication
     response = await admin.create_topics(
-        [NewTopic(topic.name, topic.partitions or kafka.partitions, kafka.replication, topic_configs=topic.config) for topic in topics]
+        [NewTopic(topic.name, topic.partitions or count, replication, topic_configs=topic.config) for topic in topics]
     )
     created, faults = [], []
     for name, code, *message in response.topic_errors:
@@ -126,6 +135,25 @@ async def _led(admin: AIOKafkaAdminClient, names: list[str], until: float) -> di
         if time.monotonic() > until:
             raise InitError(f"topics without a leader: {', '.join(sorted(missing))}; look at the log of Kafka")
         await asyncio.sleep(0.1)
+
+
+async def _grow(admin: AIOKafkaAdminClient, names: set[str], count: int, until: float) -> None:
+    """Records are set aside under the number of a partition that their source has."""
+    for name in sorted(names):
+        try:
+            await admin.create_partitions({name: NewPartitions(count)})
+        except KafkaError as exc:  # another init may have been quicker
+            if (await partitions(admin, [name])).get(name, 0) < count:
+                raise InitError(f"topic {name} does not get {count} partitions ({exc}): look at the log of Kafka") from None
+    while names and not await _have(admin, names, count):
+        if time.monotonic() > until:
+            raise InitError(f"topics whose new partitions have no leader: {', '.join(sorted(names))}; look at the log of Kafka")
+        await asyncio.sleep(0.1)
+
+
+async def _have(admin: AIOKafkaAdminClient, names: set[str], count: int) -> bool:
+    found = await partitions(admin, sorted(names))
+    return all(found.get(name, 0) >= count for name in names)
 
 
 async def _coordinated(admin: AIOKafkaAdminClient, until: float) -> None:

@@ -54,7 +54,7 @@ class ActiveMQ(Section):
 
 class Kafka(Section):
     bootstrap: str = Field("127.0.0.1:9092", description="host:port of the brokers, separated by commas")
-    partitions: int = Field(8, ge=1, le=1000, description="partitions of rs.billing and rs.activity; fixed once there is data")
+    partitions: int = Field(8, ge=1, le=1000, description="partitions of a first log; later rs rebuild --partitions changes their number")
     replication: int = Field(1, ge=1, le=9)
 
 

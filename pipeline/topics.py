@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from aiokafka.partitioner import murmur2
 
+from pipeline.generation import BILLING as BILLING
 from pipeline.generation import FIRST, TABLES, Generation
 
-BILLING = "rs.billing"
+# BILLING is the first log: whoever reads or writes the log asks the generation for its name.
 QUARANTINE = "rs.quarantine"
 SINK_QUARANTINE = "rs.sink.quarantine"
 GENERATIONS = "rs.generations"
@@ -34,7 +35,8 @@ class Topic:
     name: str
     key: str  # what the key is, in words
     config: dict[str, str] = field(default_factory=dict)
-    partitions: int | None = None  # None: as many as kafka.partitions
+    partitions: int | None = None  # None: as many as the log
+    or_more: bool = False  # partitions are added when the log gets more, and stay when it gets fewer
 
 
 def _kept(days: float) -> dict[str, str]:
@@ -49,12 +51,17 @@ def _compacted(max_outage_s: float) -> dict[str, str]:
 def all_topics(max_outage_s: float, generation: Generation = FIRST) -> list[Topic]:
     """Every topic of the project with those of a generation. `max_outage_s`: the setting sinks.max_outage."""
     topics = [
-        Topic(BILLING, "guid, upper case", {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}),
-        Topic(QUARANTINE, "key of the source record, or none", _kept(30)),
-        Topic(SINK_QUARANTINE, "key of the source record", _kept(30)),
+        log_of(generation),
+        Topic(QUARANTINE, "key of the source record, or none", _kept(30), or_more=True),
+        Topic(SINK_QUARANTINE, "key of the source record", _kept(30), or_more=True),
         Topic(GENERATIONS, "current, or the number of a generation", {"cleanup.policy": "compact"}, partitions=1),
     ]
     return _roomy(topics) + topics_of(generation, max_outage_s)
+
+
+def log_of(generation: Generation) -> Topic:
+    log = Topic(generation.billing, "guid, upper case", {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"})
+    return _roomy([log])[0]
 
 
 def topics_of(generation: Generation, max_outage_s: float) -> list[Topic]:

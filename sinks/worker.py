@@ -58,7 +58,7 @@ class Log:
     """What the store asks about the topics it is filled from."""
 
     async def log_id(self) -> str:
-        return await topic_id(settings.kafka.bootstrap, topics.BILLING)
+        return await topic_id(settings.kafka.bootstrap, generation.billing)
 
     async def first_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
         first: Mapping[TopicPartition, int] = await app.consumer.earliest_offsets(*partitions)
@@ -85,7 +85,8 @@ live = dialect_of(settings)
 store = SQLStore(live.shadow(generation.number) if generation.number > known.current else live, put_aside, Log(), generation.number)
 app = make_app(generation.sinks_app, health_port=settings.health.sinks_port)
 generations.stop_when_replaced(app, generation, settings)
-source = app.topic(*generation.stored, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=settings.kafka.partitions)
+partitions = generation.partition_count(settings.kafka.partitions)
+source = app.topic(*generation.stored, key_type=bytes, value_type=bytes, value_serializer="raw", partitions=partitions)
 checkpoint = app.checkpoint(source, [store], interval=settings.sinks.interval, max_events=settings.sinks.max_rows)
 app.check_assigned(checkpoint)
 app.checks["database"] = lambda: store.trouble

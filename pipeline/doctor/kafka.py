@@ -13,7 +13,7 @@ from pipeline import generations, init
 from pipeline.doctor.finding import Finding
 from pipeline.generation import Generation
 from pipeline.settings import Settings
-from pipeline.topics import BILLING, all_topics
+from pipeline.topics import all_topics
 
 ANSWER_S = 8.0
 FAR_BEHIND = 100_000
@@ -46,6 +46,9 @@ def _generation(known: generations.Known) -> Finding:
     said = f"{known.current} is current"
     for one in begun:
         said += f", {one.number} is {one.state}"
+    if known.live.copy_of:
+        mend = f"not all of {known.live.copy_of} is copied into {known.live.billing}: rs rebuild --compare-only copies the rest"
+        return Finding("generation", said, mend)
     left = [one for one in known.all.values() if one.number < known.current and one.state != "dropped"]
     mend = f"topics of generation {', '.join(str(one.number) for one in left)} are still there: the next rs rebuild drops them"
     return Finding("generation", said, mend if left else "", warning=True)
@@ -55,17 +58,21 @@ async def _topics(admin: AIOKafkaAdminClient, settings: Settings, current: Gener
     wanted = all_topics(settings.sinks.max_outage, current)
     names = [topic.name for topic in wanted]
     there = await init.partitions(admin, names)
-    said = f"{len(there)} of {len(names)}, {settings.kafka.partitions} partitions each"
+    said = f"{len(there)} of {len(names)}, {current.partition_count(settings.kafka.partitions)} partitions each"
     if missing := sorted(set(names) - set(there)):
         return Finding("topics", said, f"missing or without leader: {', '.join(missing)}; create them: rs init")
-    return Finding("topics", said, "; ".join(init.partition_faults(there, wanted, settings.kafka.partitions)))
+    return Finding("topics", said, "; ".join(init.partition_faults(there, wanted, current, settings.kafka.partitions)))
 
 
 async def _groups(admin: AIOKafkaAdminClient, bootstrap: str, current: Generation) -> list[Finding]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id="rs-doctor")
     await consumer.start()
     try:
-        return [await _group(admin, consumer, current.agents_app), await _group(admin, consumer, current.sinks_app), await _clock(consumer)]
+        return [
+            await _group(admin, consumer, current.agents_app),
+            await _group(admin, consumer, current.sinks_app),
+            await _clock(consumer, current.billing),
+        ]
     finally:
         await consumer.stop()
 
@@ -84,12 +91,12 @@ async def _group(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: 
     return Finding(f"group {group}", f"{behind:,} records behind in {len(committed)} partitions", mend, warning=True)
 
 
-async def _clock(consumer: AIOKafkaConsumer) -> Finding:
+async def _clock(consumer: AIOKafkaConsumer, log: str) -> Finding:
     """Receipts lie in the past of every clock that is right; stream time never goes back, so a clock that jumped must be seen."""
     later_ms = round(time.time() * 1000) + AHEAD_MS
-    tps = [TopicPartition(BILLING, number) for number in sorted(consumer.partitions_for_topic(BILLING) or ())]
+    tps = [TopicPartition(log, number) for number in sorted(consumer.partitions_for_topic(log) or ())]
     ahead = [tp.partition for tp, at in (await consumer.offsets_for_times(dict.fromkeys(tps, later_ms))).items() if at is not None]
     said = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     if not ahead:
         return Finding("clock", said)
-    return Finding("clock", said, f"{BILLING} has messages received more than a minute in the future of this clock: set it right (NTP)")
+    return Finding("clock", said, f"{log} has messages received more than a minute in the future of this clock: set it right (NTP)")

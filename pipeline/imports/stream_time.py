@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiokafka import ConsumerRecord
 
-from pipeline import reading, topics
+from pipeline import generations, reading
 
 LAST_RECORDS = 20  # of each partition: time-outs and late events stand among them and are not the newest
 
@@ -15,12 +15,13 @@ class _Time(msgspec.Struct):
 
 
 async def newest(bootstrap: str) -> int | None:
-    """The stream time of rs.billing, ms, as far as the last records of its partitions show it; None: no records.
+    """The stream time of the log, ms, as far as the last records of its partitions show it; None: no records.
 
     Raises StuckError, and aiokafka's KafkaError when Kafka can't be reached.
     """
-    partitions = (await reading.partitions_of(bootstrap, [topics.BILLING])).get(topics.BILLING, [])
-    times = [_stream_time(record) async for record in reading.records(bootstrap, topics.BILLING, partitions, last=LAST_RECORDS)]
+    log = (await generations.read(bootstrap)).live.billing
+    partitions = (await reading.partitions_of(bootstrap, [log])).get(log, [])
+    times = [_stream_time(record) async for record in reading.records(bootstrap, log, partitions, last=LAST_RECORDS)]
     return max(times, default=None)
 
 

@@ -12,7 +12,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from pipeline import asked, reading
 from pipeline.backoff import Backoff
 from pipeline.generation import Generation
-from pipeline.topics import BILLING, QUARANTINE, SINK_QUARANTINE
+from pipeline.topics import QUARANTINE, SINK_QUARANTINE
 
 ASK_S = 2.0
 LONGEST_S = 10.0
@@ -83,7 +83,7 @@ class Lags:
             await admin.close()
 
     async def _asked(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, generation: Generation) -> Offsets:
-        topics = (BILLING, QUARANTINE, SINK_QUARANTINE, *generation.topics)
+        topics = (generation.billing, QUARANTINE, SINK_QUARANTINE, *generation.topics)
         known = await reading.partitions_of(self.bootstrap, topics)
         tps = [TopicPartition(topic, number) for topic, numbers in known.items() for number in numbers]
         ends = {(tp.topic, tp.partition): end for tp, end in (await consumer.end_offsets(tps)).items()} if tps else {}
@@ -91,7 +91,7 @@ class Lags:
         return Offsets(
             ends,
             {
-                "calls": {place: at for place, at in agents.items() if place[0] == BILLING},
+                "calls": {place: at for place, at in agents.items() if place[0] == generation.billing},
                 "tenants": {place: at for place, at in agents.items() if place[0] == generation.activity},
                 "sinks": sinks,
             },

@@ -7,8 +7,7 @@ import asyncio
 import msgspec
 from aiokafka.errors import KafkaError
 
-from pipeline import asked, reading
-from pipeline.topics import BILLING
+from pipeline import asked, generations, reading
 
 LAST = 300  # records of each partition
 PAUSE_S = 30.0
@@ -44,8 +43,9 @@ class Names:
         """Until cancelled. Whoever reads tables says that Kafka is away; here the next sample will do."""
         while True:
             try:
-                numbers = (await reading.partitions_of(self.bootstrap, [BILLING])).get(BILLING, [])
-                async for record in reading.records(self.bootstrap, BILLING, numbers, last=LAST):
+                log = (await generations.read(self.bootstrap)).live.billing
+                numbers = (await reading.partitions_of(self.bootstrap, [log])).get(log, [])
+                async for record in reading.records(self.bootstrap, log, numbers, last=LAST):
                     self.learn(record.value)
             except (KafkaError, OSError, reading.StuckError):
                 pass

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 import structlog
 
 from pipeline.asked import for_ever
+from pipeline.generation import BILLING, plain
 from pipeline.settings import Settings
 from sinks.snmp.conditions import Conditions, Judge, Limits
 from sinks.snmp.notices import Notifier
@@ -109,7 +110,7 @@ class View:
         )
 
     def _stages(self, answers: Mapping[str, Answer], offsets: Offsets, now: float, wall: float) -> dict[tuple[str], Stage]:
-        billing = sum(end for (topic, _), end in offsets.ends.items() if topic == "rs.billing")
+        billing = sum(end for (topic, _), end in offsets.ends.items() if plain(topic) == BILLING)
         windows = [answer.window for name, answer in answers.items() if name.startswith("bridge") and answer.window is not None]
         changelog = self.log.generation.changelog("tenants") if self.log.generation else ""
         stored = {number: at for (topic, number), at in offsets.committed.get("sinks", {}).items() if topic == changelog}
