@@ -84,8 +84,7 @@ async def write(bootstrap: str, *, generations: Iterable[Generation] = (), curre
 
 async def make_current(bootstrap: str, generation: Generation) -> None:
     """Say that the store has the rows of this generation now. Raises KafkaError."""
-    live = msgspec.structs.replace(generation, state="live")
-    await write(bootstrap, generations=[live], current=generation.number)
+    await write(bootstrap, generations=[msgspec.structs.replace(generation, state="live")], current=generation.number)
 
 
 def of_worker(settings: Settings) -> tuple[Generation, Known]:
@@ -108,10 +107,15 @@ def stop_when_replaced(app: Any, generation: Generation, settings: Settings) -> 
 
     @app.task  # type: ignore[untyped-decorator]  # Faust ships no types
     async def watch() -> None:
-        known = await _replaced(settings.kafka.bootstrap, generation, lambda: app.should_stop)
-        if known is not None:
-            log.info("another generation is current: stopping, the next start works on it", own=generation.number, current=known.current)
-            os.kill(os.getpid(), signal.SIGTERM)  # as the supervisor would: last cuts, then out
+        await stop_process_when_replaced(settings.kafka.bootstrap, generation, lambda: app.should_stop)
+
+
+async def stop_process_when_replaced(bootstrap: str, generation: Generation, should_stop: Callable[[], bool]) -> None:
+    """Have this process stop in order when another generation becomes current; returns then, or when told to stop."""
+    known = await _replaced(bootstrap, generation, should_stop)
+    if known is not None:
+        log.info("another generation is current: stopping, the next start works on it", own=generation.number, current=known.current)
+        os.kill(os.getpid(), signal.SIGTERM)  # as the supervisor would: last cuts, then out
 
 
 async def _replaced(bootstrap: str, generation: Generation, should_stop: Callable[[], bool]) -> Known | None:

@@ -9,7 +9,7 @@ import faust
 from faust.app import BootStrategy
 from mode import Service
 
-from pipeline import logs, settings
+from pipeline import generations, logs, settings
 from pipeline.app import Worker
 from pipeline.bridge.bridge import Bridge
 from pipeline.health import HealthServer
@@ -58,6 +58,7 @@ class BridgeService(Service):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         config = settings.load()
+        self.bootstrap = config.kafka.bootstrap
         self.bridge = Bridge(config)
         checks = {"activemq": self.bridge.activemq_fault, "kafka": self.bridge.kafka_fault}
         self.health = HealthServer(config.health.host, config.health.bridge_port, checks)
@@ -67,6 +68,11 @@ class BridgeService(Service):  # type: ignore[misc]
     @Service.task  # type: ignore[untyped-decorator]
     async def _watch(self) -> None:
         await self.bridge.failed  # raises, and Faust ends the worker
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _watch_generation(self) -> None:
+        await self.bridge.connected.wait()  # by then it knows its own
+        await generations.stop_process_when_replaced(self.bootstrap, self.bridge.generation, lambda: self.should_stop)
 
     async def on_stop(self) -> None:
         await self.bridge.stop()

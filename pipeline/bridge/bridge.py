@@ -13,15 +13,16 @@ import time
 
 import structlog
 
-from pipeline import quarantine
+from pipeline import generations, quarantine
 from pipeline.backoff import Backoff
 from pipeline.bridge import metrics
 from pipeline.bridge.inbox import Inbox, Taken
 from pipeline.bridge.link import OTHER, Link, LinkLost
 from pipeline.bridge.sender import Record, Sender, watched
+from pipeline.generation import FIRST
 from pipeline.messages import Bad, Good, parse, record_headers
 from pipeline.settings import Settings
-from pipeline.topics import BILLING, QUARANTINE, partition_of
+from pipeline.topics import QUARANTINE, partition_of
 
 TAKE_MESSAGES = 200  # read in one go, so that the loop can send heart-beats and acknowledgements in between
 TAKE_BYTES = 1024 * 1024
@@ -41,12 +42,18 @@ class Delivery:
 
 
 class Bridge:
-    """Between start() and stop() in one event loop. `failed` gets an exception that must end the process."""
+    """Between start() and stop() in one event loop. `failed` gets an exception that must end the process.
+
+    `generation` is the one that was current at the first connection, once `connected` is set: its log is written to until the end.
+    """
 
     def __init__(self, settings: Settings, sender: Sender | None = None) -> None:
         self._settings = settings
-        self._sender = sender or Sender(settings.kafka.bootstrap, (BILLING, QUARANTINE))
+        self._sender = sender or Sender(settings.kafka.bootstrap, self._topics)
         self.failed = self._sender.failed
+        self.connected = self._sender.connected
+        self.generation = FIRST
+        self._has_asked = False
         self._inbox = Inbox(asyncio.get_running_loop())
         self._link: Link | None = None
         self._settled: list[Taken] = []
@@ -60,6 +67,11 @@ class Bridge:
         """Returns at once; connects in the background and goes on for ever."""
         await self._sender.start()
         self._tasks = [watched(run(), self.failed) for run in (self._stay_connected, self._read, self._acknowledge)]
+
+    async def _topics(self) -> tuple[str, ...]:
+        if not self._has_asked:
+            self.generation, self._has_asked = (await generations.read(self._settings.kafka.bootstrap)).live, True
+        return self.generation.billing, QUARANTINE
 
     async def stop(self) -> None:
         """Take nothing more, finish what was taken as far as Kafka lets us, disconnect."""
@@ -157,8 +169,9 @@ class Bridge:
             self._confirmed(delivery)
 
         headers = record_headers(event, message.message_id, message.queue, message.receipt)
-        partition = partition_of(event.key, self._sender.partitions[BILLING])
-        self._sender.send(BILLING, partition, Record(event.key, event.value, headers, message.receipt, confirmed))
+        topic = self.generation.billing
+        partition = partition_of(event.key, self._sender.partitions[topic])
+        self._sender.send(topic, partition, Record(event.key, event.value, headers, message.receipt, confirmed))
 
     def _send_fault(self, fault: Bad, delivery: Delivery) -> None:
         message = delivery.message

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import NamedTuple
 
 import structlog
@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline.backoff import Backoff
 from pipeline.bridge import metrics
+from pipeline.reading import StuckError
 
 MAX_BATCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT_MS = 15_000
@@ -38,11 +39,15 @@ class Record(NamedTuple):
     confirmed: Callable[[], None]  # called in the event loop once Kafka has confirmed the record
 
 
+Topics = Callable[[], Awaitable[tuple[str, ...]]]
+
+
 class Sender:
     """Connects when started, in the background, and again whenever it must. `fault()` says whether Kafka answers; `failed` gets
     what nobody here understands: it must end the process, before anything is acknowledged that was not confirmed."""
 
-    def __init__(self, bootstrap: str, topics: tuple[str, ...]) -> None:
+    def __init__(self, bootstrap: str, topics: Topics) -> None:
+        """`topics`: asked at each connection which ones are sent to; may raise KafkaError and StuckError, and is asked again then."""
         self.partitions: dict[str, int] = {}  # topic -> number of partitions, known once connected
         self.connected = asyncio.Event()
         self._bootstrap = bootstrap
@@ -124,8 +129,8 @@ class Sender:
             )
             try:
                 await producer.start()
-                self.partitions = {topic: len(await producer.partitions_for(topic)) for topic in self._topics}
-            except (KafkaError, OSError) as exc:
+                self.partitions = {topic: len(await producer.partitions_for(topic)) for topic in await self._topics()}
+            except (KafkaError, OSError, StuckError) as exc:
                 await _close(producer)
                 self._fault = f"Kafka on {self._bootstrap}: {type(exc).__name__} {exc}; start it, or create the topics with rs init"
                 if said != type(exc).__name__:

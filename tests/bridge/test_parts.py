@@ -105,11 +105,15 @@ def test_quarantine_record() -> None:
     ]
 
 
+async def none() -> tuple[str, ...]:
+    return ()
+
+
 class HeldSender(Sender):
     """Takes records and confirms them only when told to."""
 
     def __init__(self) -> None:
-        super().__init__("", ())
+        super().__init__("", none)
         self.partitions = {BILLING: 4, QUARANTINE: 4}
         self.held: list[Record] = []
 
@@ -158,7 +162,7 @@ class FailingSender(Sender):
     """Fails the first deliveries, then confirms."""
 
     def __init__(self, failures: int, error: Exception) -> None:
-        super().__init__("", ())
+        super().__init__("", none)
         self.delivered: list[list[int]] = []
         self.attempts: Counter[int] = Counter()
         self.renewals = 0
