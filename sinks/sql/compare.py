@@ -8,7 +8,7 @@ sides have passed the point that the log had reached: what then still has the tw
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,12 +24,20 @@ READ_AS = {BINS.name: "bin_rows"}  # a bin gone to zero is no row (rule B4)
 KEPT = 20_000  # rows of a table that are looked at a second time; where more differ it is not for a moment's delay
 AT_ONCE = 2_000  # rows fetched
 SHOWN = 20
+WITH_OFFSETS = {"messages"}  # columns that say where in the log
 
 # Rule X7: after a correction these may keep a value that is gone, until a rebuild.
 STALE_COLUMNS = {"duration_min", "duration_max"}
 STALE_INSIDE = {"durations_by", "latencies_by"}
 
 Say = Callable[[str], None]
+
+
+class Repartition(NamedTuple):
+    """Numbers of partitions of a log and of its copy. A call lies in another partition there, and its messages at other offsets."""
+
+    old: int
+    new: int
 
 
 class Changed(NamedTuple):
@@ -42,9 +50,10 @@ class Changed(NamedTuple):
 
 @dataclass(slots=True)
 class Look:
-    """What one look found different in a table. `rows` are complete if `more` is 0."""
+    """What one look found different in a table, in the columns `names`. `rows` are complete if `more` is 0."""
 
     table: Table
+    names: tuple[str, ...]
     found: int = 0  # rows of the new generation
     rows: dict[Row, Changed] = field(default_factory=dict)
     more: int = 0
@@ -83,18 +92,19 @@ class Differences:
         return self.differ + self.only_old + self.only_new + self.more
 
 
-def look(dialect: Dialect, generation: int, coverage: Coverage, say: Say = lambda _: None) -> list[Look]:
-    """Compare once. Blocks. Raises Transient and Fatal."""
+def look(dialect: Dialect, generation: int, coverage: Coverage, say: Say = lambda _: None, moved: Repartition | None = None) -> list[Look]:
+    """Compare once. Blocks. `moved`: the shadow was made of a copy of the log with another number of partitions. Raises Transient and
+    Fatal."""
     connection = None
     try:
         connection = dialect.connect()
         cursor = connection.cursor()
         shadow = dialect.join_shadow(cursor, generation)
-        horizon = _horizon(cursor, shadow)
+        horizon = _horizon(cursor, shadow, moved)
         looks = []
         for table in COMPARED:
             say(table.name)
-            looks.append(_look(cursor, table, shadow, coverage, horizon))
+            looks.append(_look(cursor, table, shadow, coverage, horizon, moved))
         return looks
     except Exception as error:
         if (known := dialect.meaning(error)) is None:
@@ -125,12 +135,12 @@ def _settled(before: Look, after: Look) -> Differences:
         if not after.more and before.rows.get(key) != changed:
             told.moving += 1
         else:
-            _tell(after.table, changed, told)
+            _tell(after, changed, told)
     return told
 
 
-def _tell(table: Table, changed: Changed, told: Differences) -> None:
-    names = table.names[len(table.key) : -len(GUARD)]
+def _tell(found: Look, changed: Changed, told: Differences) -> None:
+    table, names = found.table, found.names
     columns: dict[str, tuple[Cell, Cell]] | None = None
     if changed.old is None:
         told.only_new += 1
@@ -161,11 +171,12 @@ def _without_extremes(spreads: Cell) -> object:
     return {label: {**spread, "min": None, "max": None} for label, spread in orjson.loads(str(spreads)).items()}
 
 
-def _look(cursor: Cursor, table: Table, shadow: str, coverage: Coverage, horizon: Mapping[int, int]) -> Look:
-    found = Look(table)
+def _look(cursor: Cursor, table: Table, shadow: str, coverage: Coverage, horizon: Mapping[int, int], moved: Repartition | None) -> Look:
+    names = table.names[len(table.key) : -len(GUARD)]
+    found = Look(table, tuple(name for name in names if not (moved and name in WITH_OFFSETS)))
     cursor.execute(f"SELECT count(*) FROM {shadow}{_read_as(table)}")
     found.found = int(cursor.fetchall()[0][0])
-    for changed in _changed(cursor, table, shadow):
+    for changed in _changed(cursor, table, found.names, shadow, moved):
         if not coverage.has(table, changed.key) or (table is BINS and _is_beyond(changed.key, horizon)):
             continue
         if len(found.rows) < KEPT:
@@ -183,20 +194,29 @@ def _is_beyond(key: Row, horizon: Mapping[int, int]) -> bool:
     return start > horizon.get(partition, 0)
 
 
-def _horizon(cursor: Cursor, shadow: str) -> dict[int, int]:
-    """Partition of rs.activity -> the base bin that both sides have come to."""
+def _horizon(cursor: Cursor, shadow: str, moved: Repartition | None) -> dict[int, int]:
+    """Partition of rs.activity -> the base bin that both sides have come to; where a bin has moved, all partitions of both."""
     sides = []
     for prefix in ("", shadow):
         cursor.execute(f"SELECT source_partition, max(clock) FROM {prefix}{FRESHNESS.name} GROUP BY source_partition")
         sides.append({int(partition): base_of(int(clock)) for partition, clock in cursor.fetchall()})
     old, new = sides
+    if moved:
+        reached = min([*old.values(), *new.values()], default=0)
+        return dict.fromkeys(range(max(moved)), reached)
     return {partition: min(start, new[partition]) for partition, start in old.items() if partition in new}
 
 
-def _changed(cursor: Cursor, table: Table, shadow: str) -> Iterator[Changed]:
-    key, values = table.key_names, table.names[len(table.key) : -len(GUARD)]
+def _changed(cursor: Cursor, table: Table, values: Sequence[str], shadow: str, moved: Repartition | None) -> Iterator[Changed]:
+    key = table.key_names
     live, new = _read_as(table), f"{shadow}{_read_as(table)}"
-    same = " AND ".join(f"l.{name} = s.{name}" for name in key)
+    same = same_as_live = " AND ".join(f"l.{name} = s.{name}" for name in key)
+    if moved:
+        # All partitions are named, so that the row is found by its key, which begins with the partition.
+        rest = " AND ".join(f"l.{name} = s.{name}" for name in key[1:])
+        same, same_as_live = (
+            f"{side}.{key[0]} IN ({', '.join(map(str, range(count)))}) AND {rest}" for side, count in (("s", moved.new), ("l", moved.old))
+        )
     keys_l, keys_s, values_l, values_s = (
         ", ".join(f"{side}.{name}" for name in names) for names, side in ((key, "l"), (key, "s"), (values, "l"), (values, "s"))
     )
@@ -210,7 +230,7 @@ def _changed(cursor: Cursor, table: Table, shadow: str) -> Iterator[Changed]:
     cursor.execute(f"SELECT {keys_l}, {values_l} FROM {live} AS l WHERE NOT EXISTS (SELECT 1 FROM {new} AS s WHERE {same})")
     for row in _fetched(cursor):
         yield Changed(row[: len(key)], row[len(key) :], None)
-    cursor.execute(f"SELECT {keys_s}, {values_s} FROM {new} AS s WHERE NOT EXISTS (SELECT 1 FROM {live} AS l WHERE {same})")
+    cursor.execute(f"SELECT {keys_s}, {values_s} FROM {new} AS s WHERE NOT EXISTS (SELECT 1 FROM {live} AS l WHERE {same_as_live})")
     for row in _fetched(cursor):
         yield Changed(row[: len(key)], None, row[len(key) :])
 

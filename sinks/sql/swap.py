@@ -13,15 +13,16 @@ from sinks.sql.writer import GENERATION, LOG_ID
 CARRIED = 2**63 - 1
 
 
-def swap(dialect: Dialect, generation: int, coverage: Coverage) -> dict[str, int]:
+def swap(dialect: Dialect, generation: int, coverage: Coverage, copy_of: str | None = None) -> dict[str, int]:
     """Replace the live rows; gives the number of new rows by table. Blocks. The shadow stays as it is, and nobody may write to it
-    meanwhile. Raises Transient and Fatal; then nothing has changed."""
+    meanwhile. `copy_of`: the id of the log that the shadow's log is a copy of, if it is one: the live rows must be of that. Raises
+    Transient and Fatal; then nothing has changed."""
     connection = dialect.connect()
     try:
         cursor = connection.cursor()
         shadow = dialect.join_shadow(cursor, generation)
         dialect.begin(cursor)
-        _check(dialect, cursor, shadow, generation)
+        log_id = _check(dialect, cursor, shadow, generation, copy_of)
         if not coverage.is_whole:
             _carry_over(dialect, cursor, generation, coverage)
         rows = {table.name: _replace(dialect, cursor, table, shadow, generation, coverage) for table in TABLES}
@@ -30,6 +31,7 @@ def swap(dialect: Dialect, generation: int, coverage: Coverage) -> dict[str, int
             f"INSERT INTO rs_offsets (topic, partition, next_offset) SELECT topic, partition, next_offset FROM {shadow}rs_offsets"
         )
         cursor.execute("UPDATE rs_meta SET value = ? WHERE name = ?", (str(generation), GENERATION))
+        cursor.execute("UPDATE rs_meta SET value = ? WHERE name = ?", (log_id, LOG_ID))
         connection.commit()
         return rows
     except Exception as error:
@@ -40,15 +42,17 @@ def swap(dialect: Dialect, generation: int, coverage: Coverage) -> dict[str, int
         connection.close()  # rolls back what was not committed
 
 
-def _check(dialect: Dialect, cursor: Cursor, shadow: str, generation: int) -> None:
+def _check(dialect: Dialect, cursor: Cursor, shadow: str, generation: int, copy_of: str | None) -> str:
+    """Gives the id of the log that the shadow is of."""
     if (stored := dialect.read_generation(cursor)) >= generation:
         raise Fatal(f"the store has generation {stored} already: {generation} cannot replace it")
-    logs: set[str] = set()
+    logs = []
     for prefix in ("", shadow):
         cursor.execute(f"SELECT value FROM {prefix}rs_meta WHERE name = ?", (LOG_ID,))
-        logs.update(value for (value,) in cursor.fetchall())
-    if len(logs) != 1:
+        logs += [str(value) for (value,) in cursor.fetchall()]
+    if len(logs) != 2 or logs[0] != (copy_of or logs[1]):
         raise Fatal("the store and the new generation were made of different logs: nothing was replaced")
+    return logs[1]
 
 
 def _carry_over(dialect: Dialect, cursor: Cursor, generation: int, coverage: Coverage) -> None:

@@ -17,7 +17,6 @@ from typing import Protocol, TypeVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from pipeline import topics
 from sinks import metrics
 from sinks.sql.binder import Bound, Unstorable, bind
 from sinks.sql.buffer import Batch, Buffer, Record, TopicPartition
@@ -38,7 +37,7 @@ class Source(Protocol):
     """Where the records come from."""
 
     async def log_id(self) -> str:
-        """The id of the topic rs.billing that everything was made of."""
+        """The id of the topic, the log of the worker's generation, that everything was made of."""
         ...
 
     async def first_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -104,13 +103,13 @@ class SQLStore:
         known, log_id = meta.get(LOG_ID), await self._source.log_id()
         if known is None:
             await self._patiently(self._writer.claim, log_id, self._generation)
+        elif (stored := int(meta[GENERATION])) != self._generation:  # perhaps with a log of its own
+            raise Fatal(await self._source.overtaken(stored))
         elif known != log_id:
             raise Fatal(
-                f"the store was filled from another log (topic {topics.BILLING} had id {known}, now {log_id}): "
+                f"the store was filled from another log (its topic had id {known}, now {log_id}): "
                 "start both afresh (rs up --fresh), or take the --data folder or sinks.database that belongs to this log"
             )
-        elif (stored := int(meta[GENERATION])) != self._generation:
-            raise Fatal(await self._source.overtaken(stored))
         self._writer.generation = self._generation
 
     def add(self, tp: TopicPartition, records: Sequence[Record]) -> None:
