@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -34,9 +34,16 @@ async def partitions_of(bootstrap: str, topics: Iterable[str]) -> dict[str, list
 
 
 async def records(
-    bootstrap: str, topic: str, partitions: Iterable[int], *, last: int | None = None, progress: Progress | None = None
+    bootstrap: str,
+    topic: str,
+    partitions: Iterable[int],
+    *,
+    last: int | None = None,
+    begin: Mapping[int, int] | None = None,
+    progress: Progress | None = None,
 ) -> AsyncIterator[ConsumerRecord]:
-    """Every record, or the `last` of each partition, up to what is the end when reading begins.
+    """Every record, or the `last` of each partition, or those from `begin` (partition -> offset) on, up to what is the end when
+    reading begins.
 
     Raises StuckError, and aiokafka's KafkaError when Kafka can't be reached.
     """
@@ -45,6 +52,8 @@ async def records(
         first, end = await consumer.beginning_offsets(assigned), await consumer.end_offsets(assigned)
         if last is not None:
             first = {tp: max(offset, end[tp] - last) for tp, offset in first.items()}
+        if begin is not None:
+            first = {tp: max(offset, min(begin.get(tp.partition, 0), end[tp])) for tp, offset in first.items()}
         unread = {tp for tp in assigned if end[tp] > first[tp]}
         total = sum(end[tp] - first[tp] for tp in unread)
         consumer.assign(list(unread))

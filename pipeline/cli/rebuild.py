@@ -27,14 +27,14 @@ from pipeline.init import InitError
 from pipeline.local.part import StackFault
 from pipeline.reading import StuckError
 from pipeline.rebuild.log import Log
-from pipeline.rebuild.reach import FOLDED, MERGED, STORED, Advance, Stalled
+from pipeline.rebuild.reach import COPIED, FOLDED, MERGED, STORED, Advance, Stalled
 from pipeline.rebuild.steps import Rebuild, RebuildFault
 from sinks.sql.compare import Differences
 from sinks.sql.coverage import Coverage
 from sinks.sql.errors import Fatal
 from sinks.sql.rows import Cell
 
-BARS = {FOLDED: "events folded", MERGED: "bins merged", STORED: "rows stored"}
+BARS = {COPIED: "records copied", FOLDED: "events folded", MERGED: "bins merged", STORED: "rows stored"}
 WIDE = 60  # characters of a value
 FAULTS = (RebuildFault, InitError, StackFault, Stalled, StuckError, KafkaAway, Fatal)
 
@@ -43,12 +43,16 @@ class Options(NamedTuple):
     yes: bool
     compare_only: bool
     keep_old: bool
+    partitions: int | None
 
 
 def rebuild(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Swap without asking.")] = False,
     compare_only: Annotated[bool, typer.Option("--compare-only", help="Show the differences and drop the new rows again.")] = False,
     keep_old: Annotated[bool, typer.Option("--keep-old", help="Keep the topics of the old generation until the next rebuild.")] = False,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Copy the log into one with so many partitions, and go on with that.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the stack (stack.data).")] = None,
     given: Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Any setting, see rs config.")] = None,
 ) -> None:
@@ -57,9 +61,14 @@ def rebuild(
     Late events are counted then, and a change of a fold, of the time zone or of bucket edges reaches the past. The workers go on
     meanwhile, and start again on the new rows after the swap. Give it the settings that the stack has.
 
+    With --partitions the log itself is copied: bridge, agents and sinks work on the copy after the swap. The old log takes no more
+    records then and stays as it is, until you delete its topic.
+
         rs rebuild
 
         rs rebuild --compare-only
+
+        rs rebuild --partitions 16
 
         rs rebuild --yes --data /tmp/august --set fold.lateness=0
     """
@@ -68,7 +77,7 @@ def rebuild(
         fail("nobody can be asked before the swap: call it from a terminal, or with --yes or --compare-only")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        code = asyncio.run(_rebuild(current, Options(yes, compare_only, keep_old), Console(highlight=False, soft_wrap=True)))
+        code = asyncio.run(_rebuild(current, Options(yes, compare_only, keep_old, partitions), Console(highlight=False, soft_wrap=True)))
     except FAULTS as exc:
         fail(str(exc))
     except (KafkaError, OSError) as exc:
@@ -84,16 +93,19 @@ async def _rebuild(current: settings.Settings, options: Options, console: Consol
 
     begun = time.monotonic()
     async with Log(current.kafka.bootstrap) as log:
-        work = Rebuild(current, log, say)
+        work = Rebuild(current, log, say, options.partitions)
         await work.prepare()
-        events = sum(work.new.history.values()) - sum((await log.firsts(["rs.billing"])).values())
+        old_log = work.old.billing
+        events = sum((await log.ends([old_log])).values()) - sum((await log.firsts([old_log])).values())
         say(f"generation {work.new.number} beside {work.old.number}: {events:,} events; logs of its workers: {work.logs}")
         if not work.live_runs:
             say("the live workers do not run: compared with what they have stored")
         swapped = False
         try:
-            async with work.workers():
-                with _bars() as advance:
+            async with contextlib.AsyncExitStack() as running:
+                with _bars(copied=options.partitions is not None) as advance:
+                    await running.enter_async_context(work.copying(advance))
+                    await running.enter_async_context(work.workers())
                     await work.build(advance)
                 took_s = time.monotonic() - begun
                 say(f"folded, merged and stored in {took_s:.0f} s: {events / took_s:,.0f} events a second")
@@ -107,8 +119,12 @@ async def _rebuild(current: settings.Settings, options: Options, console: Consol
                     return 1
                 swap_began = time.monotonic()
                 rows = await work.swap()
-                swapped = True
-            say(f"swapped in {time.monotonic() - swap_began:.1f} s: {sum(rows.values()):,} rows are those of generation {work.new.number}")
+                swapped, swap_s = True, time.monotonic() - swap_began
+                if options.partitions is not None:
+                    with console.status(f"copying the last of {old_log}"):
+                        copied = await work.complete_copy()
+                    say(f"{work.new.billing} has all {copied:,} records of {old_log}, which is kept and takes no more")
+            say(f"swapped in {swap_s:.1f} s: {sum(rows.values()):,} rows are those of generation {work.new.number}")
         finally:
             if not swapped and await work.drop_new():
                 say(f"generation {work.new.number} is dropped; the live rows are as they were")
@@ -160,9 +176,9 @@ class _Speed(ProgressColumn):
 
 
 @contextlib.contextmanager
-def _bars() -> Iterator[Advance]:
+def _bars(*, copied: bool) -> Iterator[Advance]:
     with progress(_Speed(), counts=True) as bar:
-        tasks = {stretch: bar.add_task(name, total=None) for stretch, name in BARS.items()}
+        tasks = {stretch: bar.add_task(name, total=None) for stretch, name in BARS.items() if copied or stretch != COPIED}
 
         def advance(stretch: str, done: int, total: int) -> None:
             bar.update(tasks[stretch], completed=done, total=total)

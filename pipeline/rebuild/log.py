@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from pipeline.generation import Generation
 
 FIRST_RECORD_MS = 10_000
+NO_RECORD = "1"  # max.message.bytes that nothing is below
+SET_BY_TOPIC = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG
+QUIET_S = 2.0
 
 Offsets = dict[tuple[str, int], int]
 GONE = 69  # GROUP_ID_NOT_FOUND; aiokafka has no class for it
@@ -82,10 +88,36 @@ class Log:
             return 0
         return sum(len(members) for _, _, _, _, _, members, *_ in response.groups)
 
-    async def delete(self, generation: Generation) -> None:
-        """Delete the topics and groups of a generation; what is gone already does no harm."""
+    async def count(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        return len(await self.partitions(topic))
+
+    async def config(self, topic: str) -> dict[str, str]:
+        """What was set for this topic itself."""
+        (answer,) = await self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        return {name: value for name, value, _, source, *_ in answer.resources[0][4] if source == SET_BY_TOPIC}
+
+    async def seal(self, topic: str) -> None:
+        """Have the brokers refuse every further record of a topic; what is in it stays. Returns once nothing more has come for a while:
+        brokers hear of it in their own time."""
+        # What is not said is reset by AlterConfigs.
+        own = {**await self.config(topic), "max.message.bytes": NO_RECORD}
+        sealed = ConfigResource(ConfigResourceType.TOPIC, topic, configs=own)
+        (done,) = await self._admin.alter_configs([sealed])
+        for code, message, *_ in done.resources:
+            if code:
+                raise for_code(code)(f"{topic}: {message}")
+        quiet, ends = time.monotonic(), await self.ends([topic])
+        while time.monotonic() - quiet < QUIET_S:
+            await asyncio.sleep(QUIET_S / 10)
+            if (now := await self.ends([topic])) != ends:
+                quiet, ends = time.monotonic(), now
+
+    async def delete(self, generation: Generation, *, its_log: bool = False) -> None:
+        """Delete the topics and groups of a generation, with the log that was made for it if told so; what is gone already does no harm."""
         there = set(await self._admin.list_topics())
-        if mine := [topic for topic in generation.topics if topic in there]:
+        topics = (*generation.topics, generation.own_log) if its_log and generation.billing == generation.own_log else generation.topics
+        if mine := [topic for topic in topics if topic in there]:
             answer = await self._admin.delete_topics(mine)
             for topic, code, *_ in answer.topic_error_codes:
                 if code and for_code(code) is not UnknownTopicOrPartitionError:

@@ -1,6 +1,6 @@
 """How far a generation has come with the log, and waiting for it.
 
-    rs.billing --agents--> rs.activity --agents--> changelogs, rs.events --sinks--> store
+    the log --agents--> rs.activity --agents--> changelogs, rs.events --sinks--> store
 
 Each stretch is asked for what lay behind it when the stretch before had passed: then all of it is stored.
 """
@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from pipeline.generation import Generation
 from pipeline.rebuild.log import Log, Offsets
-from pipeline.topics import BILLING
 from sinks.sql.dialect import Dialect
 from sinks.sql.errors import Transient
 from sinks.sql.standing import standing
@@ -22,9 +21,9 @@ ASK_EVERY_S = 0.5
 STALLED_S = 60.0  # without any movement
 
 Advance = Callable[[str, int, int], None]
-"""Told now and then: stretch (FOLDED, MERGED, STORED), records behind us, records in all."""
+"""Told now and then: stretch (COPIED, FOLDED, MERGED, STORED), records behind us, records in all."""
 
-FOLDED, MERGED, STORED = "folded", "merged", "stored"
+COPIED, FOLDED, MERGED, STORED = "copied", "folded", "merged", "stored"
 
 
 class Stalled(Exception):
@@ -39,7 +38,7 @@ async def stored_all(
     advance: Advance = lambda *_: None,
     patience_s: float = STALLED_S,
 ) -> None:
-    """Wait until everything of rs.billing below `ends` (partition -> offset) is in the store. Raises Stalled, KafkaError."""
+    """Wait until everything of its log below `ends` (partition -> offset) is in the store. Raises Stalled, KafkaError."""
 
     async def committed() -> Offsets:
         return await log.committed(generation.agents_app)
@@ -50,8 +49,8 @@ async def stored_all(
         except Transient:
             return {}  # asked again
 
-    billing = {(BILLING, partition): offset for partition, offset in ends.items()}
-    await _passed(FOLDED, committed, billing, await log.firsts([BILLING]), advance, patience_s)
+    billing = {(generation.billing, partition): offset for partition, offset in ends.items()}
+    await _passed(FOLDED, committed, billing, await log.firsts([generation.billing]), advance, patience_s)
     activity = [generation.activity]
     await _passed(MERGED, committed, await log.ends(activity), await log.firsts(activity), advance, patience_s)
     await _passed(STORED, stored, await log.ends(generation.stored), await log.firsts(generation.stored), advance, patience_s)

@@ -1,0 +1,192 @@
+"""The number of partitions is changed: the log copied exactly, also when that is broken off, and a whole stack moved to the copy under
+traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
+
+from pipeline import generations, init, reading, topics
+from pipeline.generation import FIRST, Generation
+from pipeline.rebuild.copying import COPIED, Copier, Standing, stands
+from pipeline.rebuild.log import Log
+from pipeline.settings import read
+from tests.conftest import kafka_node
+from tests.e2e.stack import RS, Stack, stack
+from tests.e2e.test_spine import judge, scenario
+
+OLD, NEW = 4, 6
+COPY = Generation(2).own_log
+SPARED = 3  # records for after the copy was broken off
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    with kafka_node(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
+
+
+# -- the copy
+
+
+async def post(bootstrap: str, numbers: range) -> None:
+    """Records of a few keys; receipts of one partition are not in order."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        for n in numbers:
+            key = b"KEY-%d" % (n % 41)
+            headers = [("ce_id", b"ID:%d" % n)]
+            await producer.send(topics.BILLING, b"%d" % n, key, topics.partition_of(key, OLD), 1_795_000_000_000 + n - n % 3 * 5, headers)
+
+
+async def all_of(bootstrap: str, topic: str, partitions: int) -> list[ConsumerRecord]:
+    return [record async for record in reading.records(bootstrap, topic, range(partitions))]
+
+
+async def ends_of(bootstrap: str, topic: str) -> dict[int, int]:
+    async with Log(bootstrap) as log:
+        return {partition: end for (_, partition), end in (await log.ends([topic])).items()}
+
+
+async def test_a_copy_that_is_broken_off_goes_on_where_it_was(own_kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(kafka={"bootstrap": own_kafka, "partitions": OLD})
+    await init.create_topics(settings)
+    copy = Generation(2, billing=COPY, partitions=NEW)
+    await init.create(settings, [topics.log_of(copy)], copy, asyncio.get_running_loop().time() + 30)
+    await post(own_kafka, range(3000))
+    first = Copier(own_kafka, topics.BILLING, COPY, NEW, Standing(dict.fromkeys(range(OLD), 0), {}))
+    first.start()
+    await first.reached(await ends_of(own_kafka, topics.BILLING))
+    history, copied = await ends_of(own_kafka, COPY), dict(first.next)
+    await post(own_kafka, range(3000, 4000))
+    await first.reached(await ends_of(own_kafka, topics.BILLING))
+    await first.stop()
+    await post(own_kafka, range(4000, 5000))
+    # What was sent after `copied` was written down is found in the copy itself.
+    again = await stands(own_kafka, COPY, history, copied)
+    assert again.next == copied
+    second = Copier(own_kafka, topics.BILLING, COPY, NEW, again)
+    second.start()
+    await second.reached(await ends_of(own_kafka, topics.BILLING))
+    await second.stop()
+
+    old, new = await all_of(own_kafka, topics.BILLING, OLD), await all_of(own_kafka, COPY, NEW)
+    assert sorted(int(record.value) for record in new) == list(range(5000))
+    was = {int(record.value): record for record in old}
+    for record in new:
+        source = was[int(record.value)]
+        assert (record.key, record.timestamp, record.partition) == (source.key, source.timestamp, topics.partition_of(source.key, NEW))
+        assert record.headers == (*source.headers, (COPIED, b"%d:%d" % (source.partition, source.offset)))
+    for key in {record.key for record in old}:
+        assert [r.value for r in new if r.key == key] == [r.value for r in old if r.key == key]
+    # Stream time goes on in the copy as it did: no partition of the old log runs ahead of the others.
+    for partition in range(NEW):
+        times = [r.timestamp for r in new if r.partition == partition and int(r.value) < 3000]
+        assert max(latest - time for latest, time in zip(itertools.accumulate(times, max), times, strict=True)) <= 15
+
+
+async def test_a_sealed_topic_takes_nothing_and_keeps_all(own_kafka: str) -> None:
+    settings = read(kafka={"bootstrap": own_kafka, "partitions": OLD})
+    await init.create_topics(settings)
+    await post(own_kafka, range(10))
+    before = await ends_of(own_kafka, topics.BILLING)
+    async with Log(own_kafka) as log:
+        await log.seal(topics.BILLING)
+    async with AIOKafkaProducer(bootstrap_servers=own_kafka) as producer:
+        with pytest.raises(MessageSizeTooLargeError):
+            await producer.send_and_wait(topics.BILLING, b"1", b"K", partition=0)
+    assert await ends_of(own_kafka, topics.BILLING) == before
+    async with Log(own_kafka) as log:
+        kept = await log.config(topics.BILLING)
+    assert (kept["retention.ms"], kept["cleanup.policy"]) == ("-1", "delete")
+
+
+# -- the stack
+
+
+class Traffic(threading.Thread):
+    """Posts the lines of a file, a part after the other. `behind`: parts posted."""
+
+    def __init__(self, made: Stack, lines: list[bytes], parts: int, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.made, self.folder = made, folder
+        self.parts = [b"".join(lines[n * len(lines) // parts : (n + 1) * len(lines) // parts]) for n in range(parts)]
+        self.behind = 0
+        self.may_end = threading.Event()
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            for part in self.parts[:-SPARED]:
+                self._post(part)
+            self.may_end.wait()
+            for part in self.parts[-SPARED:]:
+                self._post(part)
+        except BaseException as exc:
+            self.failure = exc
+
+    def _post(self, part: bytes) -> None:
+        file = self.folder / "part.ndjson"
+        file.write_bytes(part)
+        self.made.rs("send", str(file))
+        self.behind += 1
+
+
+def test_from_four_to_six_partitions_under_traffic(tmp_path: Path) -> None:
+    events = scenario(tmp_path / "calls.ndjson")
+    lines = (tmp_path / "calls.ndjson").read_bytes().splitlines(keepends=True)
+    with stack(tmp_path / "data", RS_FOLD__LATENESS="0", RS_KAFKA__PARTITIONS=str(OLD)) as made:
+        bootstrap = made.environment["RS_KAFKA__BOOTSTRAP"]
+        traffic = Traffic(made, lines, 24, tmp_path)
+        traffic.start()
+        while not made.rows("SELECT 1 FROM calls LIMIT 1"):
+            traffic.join(0.2)
+        begun = traffic.behind
+        done = subprocess.run(
+            [*RS, "rebuild", "--yes", "--partitions", str(NEW)], env=made.environment, capture_output=True, text=True, timeout=120
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        assert traffic.behind > begun
+        assert "\n0 differences in " in done.stdout
+        traffic.may_end.set()
+        traffic.join(60)
+        assert traffic.failure is None
+        judge(made, events)
+
+        asyncio.run(nothing_is_lost(bootstrap, events))
+        told = orjson.loads(made.rs("explain", events[-1]["guid"], "--json"))
+        assert (told["topic"], told["partition"]) == (COPY, topics.partition_of(events[-1]["guid"].encode(), NEW))
+        of_the_call = [event for event in events if event["guid"] == events[-1]["guid"]]
+        assert sorted(step["outcome"] for step in told["steps"]) == ["added"] * len(of_the_call)
+        assert made.rows("SELECT DISTINCT source_partition AS p FROM calls ORDER BY p")[-1]["p"] == NEW - 1
+        assert "10 of 10, 6 partitions each" in made.rs("doctor")
+        again = subprocess.run([*RS, "rebuild", "--compare-only"], env=made.environment, capture_output=True, text=True, timeout=120)
+        assert (again.returncode, again.stderr) == (0, ""), again.stdout + again.stderr
+        assert made.stop() == 0
+
+
+async def nothing_is_lost(bootstrap: str, events: list[dict[str, object]]) -> None:
+    known = await generations.read(bootstrap)
+    assert (known.current, known.live.billing, known.live.partitions, known.live.copy_of) == (2, COPY, NEW, "")
+    old, new = await all_of(bootstrap, FIRST.billing, OLD), await all_of(bootstrap, COPY, NEW)
+    copied = Counter(dict(record.headers).get(COPIED) for record in new)
+    of_the_bridge = copied.pop(None)
+    assert copied == Counter(b"%d:%d" % (record.partition, record.offset) for record in old)
+    assert of_the_bridge > 0
+    # What was sent to the old log and not confirmed comes again, and may have come twice: no more than a window of it.
+    assert {(r.key, r.value) for r in new} == {(r.key, r.value) for r in new if b"kind" in r.value}
+    assert len({r.value for r in new}) == len(events)
