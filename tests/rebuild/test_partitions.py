@@ -40,7 +40,7 @@ from tests.e2e.test_spine import judge, scenario
 
 OLD, NEW = 4, 6
 COPY = Generation(2).own_log
-SPARED = 3  # records for after the copy was broken off
+PART = 100  # messages a command
 
 pytestmark = pytest.mark.slow
 
@@ -254,31 +254,25 @@ async def test_a_log_without_its_beginning_is_not_copied(own_kafka: str, tmp_pat
 
 
 class Traffic(threading.Thread):
-    """Posts the lines of a file, a part after the other. `behind`: parts posted."""
+    """Posts the lines of a file, a part after the other without a pause, and what is left at once when it is told that it may end.
+    `behind`: lines posted."""
 
-    def __init__(self, made: Stack, lines: list[bytes], parts: int, folder: Path) -> None:
+    def __init__(self, made: Stack, lines: list[bytes], folder: Path) -> None:
         super().__init__(daemon=True)
-        self.made, self.folder = made, folder
-        self.parts = [b"".join(lines[n * len(lines) // parts : (n + 1) * len(lines) // parts]) for n in range(parts)]
+        self.made, self.lines, self.file = made, lines, folder / "part.ndjson"
         self.behind = 0
         self.may_end = threading.Event()
         self.failure: BaseException | None = None
 
     def run(self) -> None:
         try:
-            for part in self.parts[:-SPARED]:
-                self._post(part)
-            self.may_end.wait()
-            for part in self.parts[-SPARED:]:
-                self._post(part)
+            while self.behind < len(self.lines):
+                count = len(self.lines) if self.may_end.is_set() else PART
+                self.file.write_bytes(b"".join(self.lines[self.behind :][:count]))
+                self.made.rs("send", str(self.file))
+                self.behind += count
         except BaseException as exc:
             self.failure = exc
-
-    def _post(self, part: bytes) -> None:
-        file = self.folder / "part.ndjson"
-        file.write_bytes(part)
-        self.made.rs("send", str(file))
-        self.behind += 1
 
 
 def test_from_four_to_six_partitions_under_traffic(tmp_path: Path) -> None:
@@ -286,7 +280,7 @@ def test_from_four_to_six_partitions_under_traffic(tmp_path: Path) -> None:
     lines = (tmp_path / "calls.ndjson").read_bytes().splitlines(keepends=True)
     with stack(tmp_path / "data", RS_FOLD__LATENESS="0", RS_KAFKA__PARTITIONS=str(OLD)) as made:
         bootstrap = made.environment["RS_KAFKA__BOOTSTRAP"]
-        traffic = Traffic(made, lines, 24, tmp_path)
+        traffic = Traffic(made, lines, tmp_path)
         traffic.start()
         while not made.rows("SELECT 1 FROM calls LIMIT 1"):
             traffic.join(0.2)
@@ -295,7 +289,7 @@ def test_from_four_to_six_partitions_under_traffic(tmp_path: Path) -> None:
             [*RS, "rebuild", "--yes", "--partitions", str(NEW)], env=made.environment, capture_output=True, text=True, timeout=120
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-        assert traffic.behind > begun
+        assert begun < traffic.behind < len(lines) - PART  # it went on from before to after
         assert "\n0 differences in " in done.stdout
         traffic.may_end.set()
         traffic.join(60)
