@@ -147,7 +147,7 @@ async def test_the_view_follows_the_changelog_through_everything(node: KafkaNode
             view.received(5, 11)  # nobody does not answer; 102 is over its limit
 
             second = generations.Generation(2, state="swapping")
-            await create(settings, topics.topics_of(second, 60), time.monotonic() + 30)
+            await create(settings, topics.topics_of(second, 60), second, time.monotonic() + 30)
             rebuilt = Changelog(settings, second)
             await rebuilt.tenant(102, 5, now)
             await rebuilt.ticks(now)
