@@ -282,9 +282,8 @@ class CallsFold:
             call = self.calls[key]
             if record.offset < call.mark:
                 continue
-            for session in call.sessions:
-                if (last := self._silent_since(session, self.time.now)) is not None:
-                    self._close_session(record, key, session, last)
+            for session, last in self._silent(call, self.time.now):
+                self._close_session(record, key, session, last)
             self._judge_stay(key)
 
     def _close_session(self, record: Record, key: bytes, session: Session, at: int) -> None:
@@ -296,8 +295,11 @@ class CallsFold:
         self.calls.touch(key)
         self._touched.add(key)
 
-    def _silent_since(self, session: Session, clock: int) -> int | None:
-        return timed_out_at(session, clock, self.terms.timeout) if is_open(session) else None
+    def _silent(self, call: Call, clock: int) -> Iterator[tuple[Session, int]]:
+        """The open sessions that are timed out at `clock`, with their last instant in time."""
+        for session in call.sessions:
+            if is_open(session) and (last := timed_out_at(session, clock, self.terms.timeout)) is not None:
+                yield session, last
 
     # -- what a checkpoint does
 
@@ -313,10 +315,8 @@ class CallsFold:
         if position < self.history_to:
             return
         for key in self.roster.silent(self.time.now + idle):
-            call = self.calls[key]
-            for session in call.sessions:
-                if (last := self._silent_since(session, self.time.now + idle)) is not None:
-                    self.closings.append(Closing(key.decode(), session.comp_id, session.session, last))
+            for session, last in self._silent(self.calls[key], self.time.now + idle):
+                self.closings.append(Closing(key.decode(), session.comp_id, session.session, last))
         if self.terms.lateness and self.time.now:
             self._left_by = self.time.now
             open_from = base_of(self.time.now - self.terms.lateness)

@@ -53,7 +53,7 @@ def last_in_time(session: Session, timeout: int) -> int:
     """The `ts` before the first silence of `timeout`, else the greatest. `timeout` in ms, 0: no silence is too long."""
     if session.latest - session.earliest < timeout or not timeout:
         return session.latest
-    times = sorted(message.ts for message in session.messages.values())
+    times = sorted(kept.ts for _, kept in session.kept)
     return next((earlier for earlier, later in pairwise(times) if later - earlier >= timeout), times[-1])
 
 
@@ -79,13 +79,13 @@ def judge_stay(call: Call, terms: Terms) -> None:
     due, floor, opened, waits, missing = 0, 1 << 62, False, False, 0
     for session in call.sessions:
         floor = min(floor, session.reach)
-        if not is_open(session):
-            missing += missing_of(session)
         if is_open(session):
             at = last_in_time(session, terms.timeout) + terms.timeout
             due = min(due, at) if opened else at
             opened = True
-        elif not opened:
+            continue
+        missing += missing_of(session)
+        if not opened:
             due = max(due, session.latest)
             waits = waits or not session.ended
     call.is_open, call.floor, call.missing = opened, base_of(floor), missing

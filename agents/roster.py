@@ -75,7 +75,7 @@ class Roster:
 
     def silent(self, clock: int) -> Iterator[bytes]:
         """Open calls that may have a session to be timed out. They come once, until they change."""
-        for key in self._take(self._open, clock, opened=True):
+        for key, _ in self._take(self._open, clock, opened=True):
             if key not in self._asked:
                 self._asked.add(key)
                 yield key
@@ -86,11 +86,10 @@ class Roster:
 
     def leaving(self, now: int, changed: set[bytes]) -> Iterator[bytes]:
         """Calls that have left: the caller drops them. Those of `changed` stay: they are judged anew."""
-        for key in self._take(self._ended, now - 1, opened=False):
-            stay = self._stay_of(key)
+        for key, stay in self._take(self._ended, now - 1, opened=False):
             if key in changed:
                 self._asked.add(key)
-            elif stay is not None:
+            else:
                 self._count(stay.floor, -1)
                 self.missing -= stay.missing
                 yield key
@@ -99,7 +98,7 @@ class Roster:
         """Start of the earliest base bin that a call of the table can change; None: there is no call."""
         return min(self.floors, default=None)
 
-    def _take(self, agenda: Agenda, until: int, *, opened: bool) -> Iterator[bytes]:
+    def _take(self, agenda: Agenda, until: int, *, opened: bool) -> Iterator[tuple[bytes, Stay]]:
         for key in agenda.take(until):
             stay = self._stay_of(key)
             if stay is None or stay.is_open != opened or not stay.due:
@@ -107,7 +106,7 @@ class Roster:
             if stay.due > until:
                 agenda.put(stay.due, key)
             else:
-                yield key
+                yield key, stay
 
     def _count(self, floor: int, n: int) -> None:
         left = self.floors.get(floor, 0) + n
