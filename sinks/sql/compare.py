@@ -16,7 +16,7 @@ import orjson
 
 from agents.bins import base_of
 from sinks.sql.coverage import Coverage
-from sinks.sql.dialect import Cursor, Dialect
+from sinks.sql.dialect import Cursor, Dialect, connected
 from sinks.sql.rows import BINS, FRESHNESS, GUARD, TABLES, Cell, Row, Table
 
 COMPARED = tuple(table for table in TABLES if table is not FRESHNESS)  # freshness moves all the time, and counts nothing
@@ -95,9 +95,7 @@ class Differences:
 def look(dialect: Dialect, generation: int, coverage: Coverage, say: Say = lambda _: None, moved: Repartition | None = None) -> list[Look]:
     """Compare once. Blocks. `moved`: the shadow was made of a copy of the log with another number of partitions. Raises Transient and
     Fatal."""
-    connection = None
-    try:
-        connection = dialect.connect()
+    with connected(dialect) as connection:
         cursor = connection.cursor()
         shadow = dialect.join_shadow(cursor, generation)
         horizon = _horizon(cursor, shadow, moved)
@@ -106,13 +104,6 @@ def look(dialect: Dialect, generation: int, coverage: Coverage, say: Say = lambd
             say(table.name)
             looks.append(_look(cursor, table, shadow, coverage, horizon, moved))
         return looks
-    except Exception as error:
-        if (known := dialect.meaning(error)) is None:
-            raise
-        raise known from error
-    finally:
-        if connection is not None:
-            connection.close()
 
 
 def settled(first: Iterable[Look], second: Iterable[Look]) -> list[Differences]:

@@ -7,6 +7,7 @@ contract tests in `tests/sinks/contract.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -140,3 +141,20 @@ class Dialect(Protocol):
     def meaning(self, error: Exception) -> Transient | Poison | Fatal | None:
         """What an exception of the driver means; None if it is none of the driver's."""
         ...
+
+
+@contextmanager
+def connected(dialect: Dialect) -> Iterator[Connection]:
+    """A connection that is closed in the end, which rolls back what was not committed. What the driver raises inside becomes what it
+    means: Transient, Poison or Fatal."""
+    connection = None
+    try:
+        connection = dialect.connect()
+        yield connection
+    except Exception as error:
+        if (known := dialect.meaning(error)) is None:
+            raise
+        raise known from error
+    finally:
+        if connection is not None:
+            connection.close()

@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from sinks.sql.dialect import Cursor, Dialect
+from sinks.sql.dialect import Cursor, Dialect, connected
 from sinks.sql.errors import Fatal
 
 VERSIONS = "rs_schema"
@@ -43,9 +43,7 @@ def scripts(dialect: Dialect) -> list[Script]:
 def migrate(dialect: Dialect) -> list[str]:
     """Apply what is missing; gives the names of the scripts applied. Several may call this at once: one works, the others find it
     done. Raises Transient and Fatal."""
-    connection = None
-    try:
-        connection = dialect.connect()
+    with connected(dialect) as connection:
         cursor = connection.cursor()
         applied = []
         for script in scripts(dialect):
@@ -59,13 +57,6 @@ def migrate(dialect: Dialect) -> list[str]:
                 applied.append(script.name)
             connection.commit()
         return applied
-    except Exception as error:
-        if (known := dialect.meaning(error)) is None:
-            raise
-        raise known from error
-    finally:
-        if connection is not None:
-            connection.close()  # rolls back what was not committed
 
 
 def _is_missing(dialect: Dialect, cursor: Cursor, script: Script) -> bool:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from agents.bins import BASE, DAY, GRANULARITIES, HOUR, MONTH, THIRTY_MINUTES, WEEK, start_of
 from pipeline.settings import Settings
-from sinks.sql.dialect import Connection, Cursor, Dialect
+from sinks.sql.dialect import Connection, Cursor, Dialect, connected
 from sinks.sql.rows import ACTIONS, BINS, CALLS, CUSTOM_VARIABLES, FAILURES, FRESHNESS, LATENCIES, SESSION_EVENTS, SESSIONS, Table
 
 DAY_MS = 86_400_000
@@ -82,16 +82,8 @@ class Purge:
 
     def run(self) -> Generator[Removed, None, None]:
         """One item a transaction, so that whoever iterates can show, pause or stop. Ends when nothing is too old any more."""
-        try:
-            connection = self._dialect.connect()
-            try:
-                yield from self._run(connection)
-            finally:
-                connection.close()  # rolls back what was not committed
-        except Exception as error:
-            if (known := self._dialect.meaning(error)) is None:
-                raise
-            raise known from error
+        with connected(self._dialect) as connection:
+            yield from self._run(connection)
 
     def _run(self, connection: Connection) -> Iterator[Removed]:
         with self._transaction(connection) as cursor:

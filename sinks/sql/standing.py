@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sinks.sql.buffer import TopicPartition
-from sinks.sql.dialect import Dialect
+from sinks.sql.dialect import Dialect, connected
 from sinks.sql.writer import GENERATION, LOG_ID
 
 
@@ -22,9 +22,7 @@ class Standing:
 
 def standing(store: Dialect) -> Standing:
     """Blocks. Raises Transient and Fatal."""
-    connection = None
-    try:
-        connection = store.connect()
+    with connected(store) as connection:
         cursor = connection.cursor()
         if not store.has_table(cursor, "rs_offsets"):
             return Standing()
@@ -33,10 +31,3 @@ def standing(store: Dialect) -> Standing:
         cursor.execute("SELECT topic, partition, next_offset FROM rs_offsets")
         offsets = {(str(topic), int(partition)): int(offset) for topic, partition, offset in cursor.fetchall()}
         return Standing(int(meta[GENERATION]), meta[LOG_ID], offsets) if LOG_ID in meta else Standing()
-    except Exception as error:
-        if (known := store.meaning(error)) is None:
-            raise
-        raise known from error
-    finally:
-        if connection is not None:
-            connection.close()

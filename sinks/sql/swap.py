@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from sinks.sql.coverage import Coverage
-from sinks.sql.dialect import Cursor, Dialect
+from sinks.sql.dialect import Cursor, Dialect, connected
 from sinks.sql.errors import Fatal
 from sinks.sql.rows import BINS, CALLS, TABLES, Table
 from sinks.sql.writer import GENERATION, LOG_ID
@@ -17,8 +17,7 @@ def swap(dialect: Dialect, generation: int, coverage: Coverage, copy_of: str | N
     """Replace the live rows; gives the number of new rows by table. Blocks. The shadow stays as it is, and nobody may write to it
     meanwhile. `copy_of`: the id of the log that the shadow's log is a copy of, if it is one: the live rows must be of that. Raises
     Transient and Fatal; then nothing has changed."""
-    connection = dialect.connect()
-    try:
+    with connected(dialect) as connection:
         cursor = connection.cursor()
         shadow = dialect.join_shadow(cursor, generation)
         dialect.begin(cursor)
@@ -34,12 +33,6 @@ def swap(dialect: Dialect, generation: int, coverage: Coverage, copy_of: str | N
         cursor.execute("UPDATE rs_meta SET value = ? WHERE name = ?", (log_id, LOG_ID))
         connection.commit()
         return rows
-    except Exception as error:
-        if (known := dialect.meaning(error)) is None:
-            raise
-        raise known from error
-    finally:
-        connection.close()  # rolls back what was not committed
 
 
 def _check(dialect: Dialect, cursor: Cursor, shadow: str, generation: int, copy_of: str | None) -> str:
