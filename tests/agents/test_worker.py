@@ -9,14 +9,14 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from agents.bins import base_of
 from agents.state import Call, TenantsRow
@@ -24,10 +24,12 @@ from pipeline import topics
 from pipeline.generation import FIRST
 from pipeline.health import HealthServer
 from pipeline.init import create_topics
+from pipeline.reading import records
 from pipeline.runtime import codec
 from pipeline.settings import Settings, read
 from tests.agents import oracle
-from tests.agents.world import MINUTE, T0, differences, event, random_events, record, said, wanted
+from tests.agents.world import MINUTE, T0, differences, event, random_events, said, wanted
+from tests.agents.world import record as billing_record
 from tests.conftest import free_port, kafka_node
 
 PARTITIONS = 4
@@ -60,36 +62,24 @@ def worker(settings: Settings, home: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-@contextlib.asynccontextmanager
-async def reader(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap, enable_auto_commit=False) as consumer:
-        consumer.assign([TopicPartition(topic, n) for n in range(PARTITIONS)])
-        yield consumer
-
-
 async def rows(settings: Settings, topic: str, kind: Any = TenantsRow) -> dict[bytes, Any]:
     """The table of a changelog: the highest mark of each key."""
     found: dict[bytes, tuple[int, Any]] = {}
     decode = msgspec.msgpack.Decoder(kind).decode
-    async with reader(settings, topic) as consumer:
-        ends = await consumer.end_offsets(consumer.assignment())
-        await consumer.seek_to_beginning()
-        for tp, end in ends.items():
-            while await consumer.position(tp) < end:
-                for record in await consumer.getone(tp), *(await consumer.getmany(tp)).get(tp, []):
-                    if record.value is None:
-                        found.pop(record.key, None)
-                        continue
-                    mark, payload = codec.split(record.value)
-                    if record.key not in found or mark >= found[record.key][0]:
-                        found[record.key] = mark, decode(payload)
+    async for record in records(settings.kafka.bootstrap, topic, range(PARTITIONS)):
+        if record.value is None:
+            found.pop(record.key, None)
+            continue
+        mark, payload = codec.split(record.value)
+        if record.key not in found or mark >= found[record.key][0]:
+            found[record.key] = mark, decode(payload)
     return {key: value for key, (_, value) in found.items()}
 
 
 async def post(settings: Settings, events: list[dict[str, Any]], to: int | None = None) -> None:
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap) as producer:
         for i, e in enumerate(events):
-            made = record(i, e)
+            made = billing_record(i, e)
             partition = topics.partition_of(made.key, PARTITIONS) if to is None else to
             await producer.send(
                 topics.BILLING, made.value, key=made.key, partition=partition, timestamp_ms=made.timestamp, headers=made.headers
@@ -122,15 +112,8 @@ async def test_kill_minus_nine_leaves_exact_tables(settings: Settings, tmp_path:
 
 
 async def values(settings: Settings, topic: str) -> list[Any]:
-    """Every record of a topic, by partition and offset."""
-    found = []
-    async with reader(settings, topic) as consumer:
-        ends = await consumer.end_offsets(consumer.assignment())
-        await consumer.seek_to_beginning()
-        for tp, end in ends.items():
-            while await consumer.position(tp) < end:
-                found += [await consumer.getone(tp), *(await consumer.getmany(tp)).get(tp, [])]
-    return found
+    """Every record of a topic, in the order of its partition."""
+    return [record async for record in records(settings.kafka.bootstrap, topic, range(PARTITIONS))]
 
 
 async def until(found: Callable[[], Awaitable[Any]], seconds: float) -> Any:
