@@ -6,7 +6,6 @@ package that a file comes from, the record is copied, too: scanners go by it.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -22,8 +21,19 @@ LEFT_OUT = re.compile(
     r"|site-packages/(distutils-precedence\.pth$|(pip|setuptools|pkg_resources|_distutils_hack|wheel)(-[^/]*)?(/|$)))"
 )
 # What programs open by name, so that no ldd tells: character sets (FreeTDS converts with them), the drivers, certificates, names.
-BY_NAME = ("/usr/lib/*/gconv", "/usr/lib/*/odbc/libtdsodbc.so", "/etc/odbcinst.ini", "/etc/freetds", "/etc/ssl/certs/ca-certificates.crt",
-           "/etc/nsswitch.conf", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/debian_version", "/usr/lib/os-release")  # fmt: skip
+BY_NAME = (
+    "/usr/lib/*/gconv",
+    "/usr/lib/*/odbc/libtdsodbc.so",
+    "/etc/odbcinst.ini",
+    "/etc/freetds",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/nsswitch.conf",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/debian_version",
+    "/usr/lib/os-release",
+)
 USER = "rs:x:10001:10001::/tmp:/nonexistent\n"
 
 
@@ -55,7 +65,7 @@ def copy(path: Path, root: Path) -> None:
     if not target.exists() and not target.is_symlink():
         shutil.copy2(path, target, follow_symlinks=False)
     if path.is_symlink():
-        copy(path.parent.resolve() / os.readlink(path), root)
+        copy(path.parent.resolve() / path.readlink(), root)
 
 
 def records(paths: set[Path], root: Path) -> None:
