@@ -7,7 +7,7 @@ from typing import Any
 
 import faust
 
-from pipeline import logs
+from pipeline import configserver, logs
 from pipeline.health import Check, Facts, HealthServer
 from pipeline.runtime import App, Checkpoint
 from pipeline.settings import load
@@ -22,7 +22,7 @@ class Worker(faust.Worker):  # type: ignore[misc]  # Faust ships no types
 
 class ReportingApp(App):
     """An app with probes and metrics on a port of its own, from its first second to its last. `checks`: what readiness asks;
-    `facts`: counts it tells besides."""
+    `facts`: what it tells besides."""
 
     def __init__(self, id: str, *, health_port: int, **options: Any) -> None:  # noqa: A002  # Faust's name for it
         super().__init__(id, **options)
@@ -46,6 +46,8 @@ class ReportingApp(App):
 
     async def on_start(self) -> None:
         await self._health.start()
+        configuration = configserver.follow()
+        self.checks["config"], self.facts["config server"] = configuration.check, configuration.facts
         self.add_context(shown(self.tables.values))
         await super().on_start()
 

@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY as PROCESS_REGISTRY
 Check = Callable[[], str | None]
 """Gives None when fine, else the reason in words, and returns at once: probes come every few seconds."""
 
-Facts = Callable[[], Mapping[str, int]]
-"""Gives counts that are worth knowing and no reason to be unready."""
+Facts = Callable[[], Mapping[str, int | str]]
+"""Gives what is worth knowing and no reason to be unready: counts, and words."""
 
 
 class PortTaken(OSError):

@@ -32,6 +32,14 @@ def setup(part: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+def set_level(level: str) -> None:
+    """Another log.level from now on. Libraries that a part has made silent stay so."""
+    logging.getLogger().setLevel(level.upper())
+    for library in map(logging.getLogger, LIBRARIES):
+        if library.level < logging.CRITICAL:
+            library.setLevel("DEBUG" if level == "debug" else "WARNING")
+
+
 def logging_config() -> dict[str, object]:
     """A `logging.config.dictConfig` of the settings log.level and log.format; Faust takes it as its `logging_config`."""
     log = settings.load().log

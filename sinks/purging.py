@@ -23,9 +23,15 @@ class Purging:
     """`may_go_on`: asked between two transactions; one of several workers is enough."""
 
     def __init__(self, dialect: Dialect, keep: Keep, may_go_on: Callable[[], bool]) -> None:
+        self._dialect, self._keep = dialect, keep
         self._purge = Purge(dialect, keep)
         self._may_go_on = may_go_on
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="purge")
+
+    def keep(self, keep: Keep) -> None:
+        """What stays from the next purge on."""
+        if keep != self._keep:
+            self._keep, self._purge = keep, Purge(self._dialect, keep)
 
     async def once(self) -> dict[str, int]:
         """Remove what is too old; gives rows by class. What a database that is away leaves undone is done the next time. Raises Fatal."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from faust.types import TP
 
-from pipeline import generations, logs, topics
+from pipeline import configserver, generations, logs, topics
 from pipeline.app import make_app
 from pipeline.runtime import Message, Start
 from pipeline.settings import load
@@ -100,14 +101,22 @@ async def store_rows(stream: Any) -> None:
         store.add(chunk.tp, chunk.records)
 
 
-if (keep := Keep.of(settings)) is not None and settings.retention.interval and generation.number <= known.current:
+if (keep := Keep.of(settings)) is not None and generation.number <= known.current:
     purging = Purging(live, keep, lambda: first in assigned and not app.should_stop)
 
     @app.task  # type: ignore[untyped-decorator]
     async def purge_from_time_to_time() -> None:
+        """Ages and interval are those of the moment: a change counts within seconds."""
+        done, kept = monotonic(), keep
         while not app.should_stop:
-            await app.sleep(settings.retention.interval)
+            await app.sleep(1.0)
+            now = configserver.now()
+            interval, wanted = now.retention.interval, Keep.of(now)
+            if wanted is None or not interval or (monotonic() < done + interval and wanted == kept):
+                continue
+            purging.keep(wanted)
             await purging.once()
+            done, kept = monotonic(), wanted
 
 
 @checkpoint.on_assigned

@@ -9,7 +9,7 @@ import faust
 from faust.app import BootStrategy
 from mode import Service
 
-from pipeline import generations, logs, settings
+from pipeline import configserver, generations, logs, settings
 from pipeline.app import Worker
 from pipeline.bridge.bridge import Bridge
 from pipeline.health import HealthServer
@@ -60,8 +60,10 @@ class BridgeService(Service):  # type: ignore[misc]
         config = settings.load()
         self.bootstrap = config.kafka.bootstrap
         self.bridge = Bridge(config)
-        checks = {"activemq": self.bridge.activemq_fault, "kafka": self.bridge.kafka_fault}
-        self.health = HealthServer(config.health.host, config.health.bridge_port, checks)
+        configuration = configserver.follow()
+        checks = {"activemq": self.bridge.activemq_fault, "kafka": self.bridge.kafka_fault, "config": configuration.check}
+        facts = {"config server": configuration.facts}
+        self.health = HealthServer(config.health.host, config.health.bridge_port, checks, facts=facts)
         await self.health.start()
         await self.bridge.start()
 

@@ -44,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except WrongSettings as exc:
         typer.echo(str(exc), err=True)
         raise SystemExit(WRONG_USE) from None
+    finally:
+        if (configserver := sys.modules.get("pipeline.configserver")) is not None:  # else nobody has asked for settings
+            for note in configserver.told():
+                typer.echo(f"note: {note}", err=True)
 
 
 def build(wanted: str | None) -> typer.Typer:

@@ -13,7 +13,7 @@ import structlog
 import uvloop
 from prometheus_client import REGISTRY
 
-from pipeline import logs, settings
+from pipeline import configserver, logs, settings
 from pipeline.health import Check, HealthServer
 from pipeline.settings import Settings, WrongSettings
 from sinks.snmp.agent import Address, Agent, User
@@ -86,10 +86,12 @@ async def front(own: Settings, source: Source, checks: dict[str, Check]) -> Asyn
 
 async def serve(own: Settings) -> None:
     """Until a signal. Raises OSError, WrongSettings, and what nobody understands."""
-    view, checks = View(own), dict[str, Check]()
+    configuration = configserver.follow()
+    view, checks = View(own, configserver.now, configserver.objects), dict[str, Check]()
     checks["figures"] = lambda: view.log.trouble
+    checks["config"] = configuration.check
     REGISTRY.register(FigureMetrics(lambda: view.figures))
-    health = HealthServer(own.health.host, own.snmp.health_port, checks)
+    health = HealthServer(own.health.host, own.snmp.health_port, checks, facts={"config server": configuration.facts})
     source = Source(lambda: view.figures, own.snmp.enterprise)
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
 from pipeline.asked import for_ever
+from pipeline.configserver import Objects
 from pipeline.generation import BILLING, plain
 from pipeline.settings import Settings
 from sinks.snmp.conditions import Conditions, Judge, Limits
@@ -35,10 +36,11 @@ log = structlog.get_logger("view")
 
 
 class View:
-    """`figures` is what everybody shows; run() renews it."""
+    """`figures` is what everybody shows; run() renews it. `now`: the settings of this moment; `objects`: what the Config Server names."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, now: Callable[[], Settings] | None = None, objects: Callable[[], Objects] = Objects) -> None:
+        self._now = now or (lambda: settings)
+        self._objects = objects
         self.figures = Figures()
         self.log = Log(settings)
         self.lags = Lags(settings.kafka.bootstrap)
@@ -49,6 +51,7 @@ class View:
         self._conditions = Conditions(settings.snmp.raise_after, settings.snmp.clear_after)
         self._growths: dict[tuple[str, int], Growth] = {}
         self._left_out = 0
+        self._usage_limits = settings.snmp.usage_limits
 
     async def run(self) -> None:
         """Until cancelled, or until something fails that nobody understands."""
@@ -65,6 +68,7 @@ class View:
     def step(self, now: float, wall: float) -> None:
         """Put together, judge and tell. now: of a clock that only grows; wall: seconds UTC."""
         self.lags.generation = self.log.generation
+        self._obey(self._now())
         made = self._made(now, wall)
         if self.log.trouble is None or self.log.lost:  # half of today is no reason for a notification
             for notice in self._conditions.judge(self._judge.findings(made, now), now, int(wall)):
@@ -75,15 +79,25 @@ class View:
         made.general.raised_conditions = len(made.conditions)
         self.figures = made
 
+    def _obey(self, settings: Settings) -> None:
+        """The thresholds of this moment."""
+        self._usage_limits = settings.snmp.usage_limits
+        self._judge.limits = limits_of(settings)
+        self._conditions.raise_after, self._conditions.clear_after = settings.snmp.raise_after, settings.snmp.clear_after
+
     def _made(self, now: float, wall: float) -> Figures:
         answers, offsets = self.parts.answers, self.lags.now
         partitions = list(self.log.partitions.values())
         total = figures.totals(partitions)
         set_aside = self.parts.set_aside.counts
         tenants = figures.tenants(partitions)
+        named = self._objects()
         for (tenant,), row in tenants.items():
-            row.name = self.names.tenants.get(tenant, "")
-            row.usage_limit = self.settings.snmp.usage_limits.get(tenant)
+            row.name = named.tenant_name(tenant) or self.names.tenants.get(tenant, "")
+            row.usage_limit = self._usage_limits.get(tenant)
+        components = figures.components(partitions)
+        for (_type, component), place in components.items():
+            place.name = named.component_name(component) or ""
         self._left_out = max(self._left_out, sum(len(partition.left_out) for partition in partitions))
         return Figures(
             general=General(
@@ -100,7 +114,7 @@ class View:
                 rows_left_out=self._left_out,
             ),
             tenants=tenants,
-            components=figures.components(partitions),
+            components=components,
             stages=self._stages(answers, offsets, now, wall),
             quarantine={place: Quarantined(count) for place, count in set_aside.items()},
             topics={
