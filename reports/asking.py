@@ -26,8 +26,8 @@ SUMMARY: tuple[Parameter[object], ...] = (*RANGE, p.APP_ID, p.TENANT_ID, p.OWN)
 BINS: tuple[Parameter[object], ...] = (*RANGE, p.COMP, p.DIMENSION, p.VALUE)
 
 
-def page(reader: Reader, size: int, unique_columns: int) -> Page:
-    """`size`: how many rows unless the request says. `unique_columns`: of the cursor."""
+def page(reader: Reader, size: int, unique: tuple[type, ...]) -> Page:
+    """`size`: how many rows unless the request says. `unique`: types of the unique columns of the list."""
     reader.exclusive(p.PAGE, p.CURSOR)
     number = reader.one(p.PAGE) or 1
     size = reader.one(p.PAGE_SIZE) or size
@@ -35,7 +35,7 @@ def page(reader: Reader, size: int, unique_columns: int) -> Page:
     after = None
     if text is not None:
         try:
-            after = Cursor.unpack(text, unique_columns)
+            after = Cursor.unpack(text, unique)
         except ValueError:
             reader.fault(p.CURSOR, text)
     return Page(size, number, after)

@@ -15,7 +15,7 @@ from reports import VERSION, api, pages, problems
 from reports.exceptions import StoreUnavailable
 from reports.queries import live
 from reports.site import Site, site_of
-from reports.store import Store, database_path
+from reports.store import store_of
 
 ROOM = Path(__file__).parent
 
@@ -72,7 +72,7 @@ def app_of(site: Site, assets: Path) -> FastAPI:
 
 def make(settings: Settings) -> FastAPI:
     """Raises WrongSettings if they name a store that reports cannot read."""
-    site = Site(Store(database_path(settings)), ZoneInfo(settings.reports.time_zone), settings.reports.page_size)
+    site = Site(store_of(settings), ZoneInfo(settings.reports.time_zone), settings.reports.page_size)
     return app_of(site, settings.reports.assets)
 
 
@@ -83,8 +83,8 @@ async def is_live() -> JSONResponse:
 def is_ready(request: Request) -> JSONResponse:
     reasons: dict[str, str] = {}
     try:
-        with site_of(request).store.reading() as connection:
-            live.has_calls(connection)
+        with site_of(request).store.reading() as reading:
+            live.has_calls(reading)
     except StoreUnavailable as exc:
         reasons["store"] = exc.detail
     return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)

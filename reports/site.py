@@ -6,14 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from sqlite3 import Connection
 from typing import cast
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 
 from reports.queries import calls
-from reports.store import Store
+from reports.store.contract import Reading, Store
 
 NAMES_KEPT_S = 15.0  # names change rarely, and looking them up reads some thousand calls
 
@@ -33,11 +32,11 @@ class Site:
     _names_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def names(self, connection: Connection) -> calls.Names:
+    def names(self, reading: Reading) -> calls.Names:
         """Names by DBID. Those seen once stay known while the server runs, though no recent call gives them any more."""
         with self._lock:
             if time.monotonic() >= self._names_until:
-                fresh = calls.names(connection)
+                fresh = calls.names(reading)
                 self._names = calls.Names(self._names.tenants | fresh.tenants, self._names.apps | fresh.apps)
                 self._names_until = time.monotonic() + NAMES_KEPT_S
             return self._names

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from sqlite3 import Connection
 from zoneinfo import ZoneInfo
 
 from agents.bins import BASE, BASE_MS, DAY, HOUR, end_of, start_of
@@ -16,6 +15,7 @@ from reports.parameters import COMPONENTS
 from reports.queries import bins, live
 from reports.queries.bins import Bin, BinFilter, Peak
 from reports.queries.live import Freshness, InProgress
+from reports.store.contract import Reading
 
 HISTORY_AFTER_MS = 86_400_000
 SPARK_BINS = 24  # two hours
@@ -63,15 +63,13 @@ class Usage:
     recent: tuple[int, ...]
 
 
-def usage(
-    connection: Connection, comp: str, dimension: str, moment: AsOf, zone: ZoneInfo, running: Iterable[InProgress]
-) -> tuple[Usage, ...]:
+def usage(reading: Reading, comp: str, dimension: str, moment: AsOf, zone: ZoneInfo, running: Iterable[InProgress]) -> tuple[Usage, ...]:
     """Every value that has sessions in progress, arrivals or a peak today, the busiest of today first. `running`: sessions in progress."""
     at = moment.at
     now = _split(comp, dimension, running)
-    hour = _bins(connection, comp, dimension, HOUR, at, zone)
-    today = _bins(connection, comp, dimension, DAY, at, zone)
-    recent = _recent(connection, comp, dimension, at)
+    hour = _bins(reading, comp, dimension, HOUR, at, zone)
+    today = _bins(reading, comp, dimension, DAY, at, zone)
+    recent = _recent(reading, comp, dimension, at)
     found = [
         Usage(
             comp,
@@ -87,10 +85,10 @@ def usage(
     return tuple(sorted(found, key=lambda row: (-row.today.total, -row.in_progress.total, len(row.value), row.value)))
 
 
-def bin_now(connection: Connection, comp: str, granularity: str, at: int, zone: ZoneInfo) -> Bin:
+def bin_now(reading: Reading, comp: str, granularity: str, at: int, zone: ZoneInfo) -> Bin:
     """The running bin of all sessions of a component type; zeros where there is no row."""
     start = start_of(granularity, at, zone)
-    rows = bins.bins(connection, BinFilter(comp, "component_type", granularity, start, start + 1))
+    rows = bins.bins(reading, BinFilter(comp, "component_type", granularity, start, start + 1))
     return rows[0] if rows else Bin("", start)
 
 
@@ -102,9 +100,9 @@ class Series:
     bins: tuple[Bin, ...]
 
 
-def series(connection: Connection, wanted: BinFilter, zone: ZoneInfo) -> Series:
+def series(reading: Reading, wanted: BinFilter, zone: ZoneInfo) -> Series:
     """`wanted` names one value; its start and end lie on boundaries of bins."""
-    rows = {row.start: row for row in bins.bins(connection, wanted)}
+    rows = {row.start: row for row in bins.bins(reading, wanted)}
     value = wanted.values[0] if wanted.values else ""
     at, filled = wanted.start, list[Bin]()
     while at < wanted.end:
@@ -113,9 +111,9 @@ def series(connection: Connection, wanted: BinFilter, zone: ZoneInfo) -> Series:
     return Series(wanted.granularity, tuple(filled))
 
 
-def cut_elsewhere(connection: Connection, zone: ZoneInfo) -> bool:
+def cut_elsewhere(reading: Reading, zone: ZoneInfo) -> bool:
     """Whether the days of the store were cut in another time zone: then its days are not those that reports ask for."""
-    last = bins.last_day(connection)
+    last = bins.last_day(reading)
     return last is not None and start_of(DAY, last, zone) != last
 
 
@@ -123,14 +121,14 @@ def leading(present: Sequence[str]) -> str:
     return next((comp for comp in LEADING if comp in present), LEADING[0])
 
 
-def present(connection: Connection, running: Iterable[InProgress]) -> tuple[str, ...]:
+def present(reading: Reading, running: Iterable[InProgress]) -> tuple[str, ...]:
     """Component types that have figures, the leading one first."""
-    found = {*bins.component_types(connection), *(row.comp for row in running)}
+    found = {*bins.component_types(reading), *(row.comp for row in running)}
     return tuple(comp for comp in LEADING if comp in found)
 
 
-def running_sessions(connection: Connection, moment: AsOf) -> tuple[InProgress, ...]:
-    return live.sessions_in_progress(connection, moment.at)
+def running_sessions(reading: Reading, moment: AsOf) -> tuple[InProgress, ...]:
+    return live.sessions_in_progress(reading, moment.at)
 
 
 def _split(comp: str, dimension: str, running: Iterable[InProgress]) -> dict[str, Counter[str]]:
@@ -155,17 +153,17 @@ def _values(row: InProgress, dimension: str) -> Sequence[int]:
             return row.tenant_path
 
 
-def _bins(connection: Connection, comp: str, dimension: str, granularity: str, at: int, zone: ZoneInfo) -> dict[str, Bin]:
+def _bins(reading: Reading, comp: str, dimension: str, granularity: str, at: int, zone: ZoneInfo) -> dict[str, Bin]:
     """Value -> the running bin, if it has arrivals or a peak."""
     start = start_of(granularity, at, zone)
     wanted = BinFilter(comp, dimension, granularity, start, start + 1)
-    return {row.value: row for row in bins.bins(connection, wanted) if row.arrivals or row.peak.count}
+    return {row.value: row for row in bins.bins(reading, wanted) if row.arrivals or row.peak.count}
 
 
-def _recent(connection: Connection, comp: str, dimension: str, at: int) -> dict[str, tuple[int, ...]]:
+def _recent(reading: Reading, comp: str, dimension: str, at: int) -> dict[str, tuple[int, ...]]:
     end = at - at % BASE_MS + BASE_MS
     start = end - SPARK_BINS * BASE_MS
     found: dict[str, list[int]] = {}
-    for row in bins.bins(connection, BinFilter(comp, dimension, BASE, start, end)):
+    for row in bins.bins(reading, BinFilter(comp, dimension, BASE, start, end)):
         found.setdefault(row.value, [0] * SPARK_BINS)[(row.start - start) // BASE_MS] = row.arrivals
     return {value: tuple(numbers) for value, numbers in found.items()}

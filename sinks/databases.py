@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.settings import Settings, WrongSettings
+from pipeline.settings import Settings
+from sinks.server import password_of, server_of
 from sinks.sql.dialect import Dialect
 from sinks.sql.sqlite import SQLite
+
+__all__ = ["dialect_of", "password_of"]
 
 
 def dialect_of(settings: Settings) -> Dialect:
@@ -12,26 +15,7 @@ def dialect_of(settings: Settings) -> Dialect:
     file = settings.database_file
     if file is not None:
         return SQLite(file)
-    try:  # pyodbc links unixODBC, which nobody needs for a file
-        from sinks.sql.odbc import WrongDatabase, address_of
-        from sinks.sql.sqlserver import SQLServer
-    except ImportError as missing:
-        raise WrongSettings(
-            f"setting sinks.database: a SQL Server is reached by unixODBC; install it (Debian: unixodbc): {missing}"
-        ) from None
-    try:
-        return SQLServer(address_of(settings.sinks.database), password_of(settings))
-    except WrongDatabase as wrong:
-        raise WrongSettings(f"setting sinks.database: {wrong}; a file is named sqlite:///FILE") from None
+    address, password = server_of(settings)
+    from sinks.sql.sqlserver import SQLServer  # it needs unixODBC, which server_of has looked for
 
-
-def password_of(settings: Settings) -> str | None:
-    """Raises WrongSettings if the file cannot be read."""
-    file = settings.sinks.password_file
-    if file is None:
-        return settings.sinks.password.get_secret_value() or None
-    try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n") or None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise WrongSettings(f"setting sinks.password_file is {file}: {reason}") from None
+    return SQLServer(address, password)

@@ -38,11 +38,11 @@ def plain(row: Call | Session | Message | LogLine, zone: ZoneInfo) -> Json:
 def calls(request: Request) -> Response:
     """Calls, newest first."""
     question = Question.of(request)
-    wanted, page = asking.calls(question.reader), asking.page(question.reader, question.site.page_size, 1)
+    wanted, page = asking.calls(question.reader), asking.page(question.reader, question.site.page_size, queries.CALLS.types)
     question.reader.check()
-    with question.site.store.reading() as connection:
-        found = queries.calls(connection, wanted, page)
-        return question.answer(connection, "calls", [plain(row, question.site.zone) for row in found.rows], pages=listed(page, found))
+    with question.site.store.reading() as reading:
+        found = queries.calls(reading, wanted, page)
+        return question.answer(reading, "calls", [plain(row, question.site.zone) for row in found.rows], pages=listed(page, found))
 
 
 @router.get("/calls/{guid}", tags=["calls"])
@@ -50,26 +50,26 @@ def one_call(request: Request, guid: str) -> Response:
     """One call: its sessions, their messages and where each came from, their event logs, VAR and service quality events."""
     question = Question.of(request)
     zone = question.site.zone
-    with question.site.store.reading() as connection:
-        found = queries.one_call(connection, guid.partition(";")[0].upper())
+    with question.site.store.reading() as reading:
+        found = queries.one_call(reading, guid.partition(";")[0].upper())
         content = {
             "call": plain(found.call, zone),
             "sessions": [plain(session, zone) for session in found.sessions],
             "messages": [plain(message, zone) | {"topic": "rs.billing", "partition": found.call.partition} for message in found.messages],
             "events": [plain(line, zone) for line in found.log],
         }
-        return question.answer(connection, "details", content)
+        return question.answer(reading, "details", content)
 
 
 def details(request: Request, comp: str, *, ended: bool) -> Response:
     question = Question.of(request)
     wanted = asking.sessions(question.reader, comp, ended=ended)
-    page = asking.page(question.reader, question.site.page_size, 3)
+    page = asking.page(question.reader, question.site.page_size, queries.SESSIONS.types)
     question.reader.check()
-    with question.site.store.reading() as connection:
-        found = queries.sessions(connection, wanted, page)
+    with question.site.store.reading() as reading:
+        found = queries.sessions(reading, wanted, page)
         rows = [plain(row, question.site.zone) for row in found.rows]
-        return question.answer(connection, "call-detail-records", rows, pages=listed(page, found))
+        return question.answer(reading, "call-detail-records", rows, pages=listed(page, found))
 
 
 @router.get("/RT/CDRs/{comp}/details", openapi_extra=documented(*asking.SESSIONS, *asking.PAGING), tags=["call detail records"])

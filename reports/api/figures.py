@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from sqlite3 import Connection
 from typing import Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -22,6 +21,7 @@ from reports.queries import completions, live
 from reports.queries.bins import Bin, BinFilter, Spread
 from reports.queries.calls import Names
 from reports.queries.paging import Page
+from reports.store.contract import Reading
 from reports.usage import AsOf, Count, Usage, as_of, count, running_sessions, usage
 
 
@@ -41,9 +41,9 @@ MISSING = "bins without any figure are left out and read as zeros"
 USAGE_LACKS = "limits are not kept"
 
 
-def read_bins(connection: Connection, wanted: BinFilter, page: Page) -> tuple[tuple[Bin, ...], Json | None]:
-    rows = queries.bins(connection, wanted, page.size, (page.number - 1) * page.size)
-    return rows, pages_of(page, queries.count_bins(connection, wanted), None)
+def read_bins(reading: Reading, wanted: BinFilter, page: Page) -> tuple[tuple[Bin, ...], Json | None]:
+    rows = queries.bins(reading, wanted, page.size, (page.number - 1) * page.size)
+    return rows, pages_of(page, queries.count_bins(reading, wanted), None)
 
 
 def page_of_bins(reader: Reader) -> Page:
@@ -107,18 +107,18 @@ def binned(
     name: str,
     wanted: BinFilter,
     said: Callable[[R], Json],
-    read: Callable[[Connection, BinFilter, Page], tuple[Iterable[R], Json | None]],
+    read: Callable[[Reading, BinFilter, Page], tuple[Iterable[R], Json | None]],
 ) -> Response:
     """The answer to every question for bins: whose row it is, which bin, and what `said` makes of it. Raises the faults of the question."""
     reader, site = question.reader, question.site
     page = page_of_bins(reader)
     reader.check()
     normalise(reader, wanted)
-    with site.store.reading() as connection:
-        rows, pages = read(connection, wanted, page)
-        names = site.names(connection)
+    with site.store.reading() as reading:
+        rows, pages = read(reading, wanted, page)
+        names = site.names(reading)
         found = [{**value_of(wanted.dimension, row.value, names), **bounds(row.start, wanted, site.zone), **said(row)} for row in rows]
-        return question.answer(connection, name, found, pages=pages, note=MISSING)
+        return question.answer(reading, name, found, pages=pages, note=MISSING)
 
 
 def figures(row: Bin, zone: ZoneInfo) -> Json:
@@ -193,21 +193,21 @@ def components_usage(request: Request) -> Response:
 
 def usage_of(question: Question, dimension: str, comps: Iterable[str], wanted: set[str]) -> Response:
     site = question.site
-    with site.store.reading() as connection:
-        moment = as_of(live.freshness(connection), site.clock())
-        running = running_sessions(connection, moment)
-        names = site.names(connection)
+    with site.store.reading() as reading:
+        moment = as_of(live.freshness(reading), site.clock())
+        running = running_sessions(reading, moment)
+        names = site.names(reading)
         at = instant(moment.at, site.zone)
-        results = results_today(connection, dimension, moment, site.zone)
+        results = results_today(reading, dimension, moment, site.zone)
         rows = [
             usage_row(row, dimension, names, at, site.zone)
             | ({} if results is None else {"var-stats": var_stats(results.get(row.value, Count(0, {})), at)})
             for comp in comps
-            for row in usage(connection, comp, dimension, moment, site.zone, running)
+            for row in usage(reading, comp, dimension, moment, site.zone, running)
             if not wanted or row.value in wanted
         ]
         note = USAGE_LACKS + ("; the store holds old calls only: now is the last of them" if moment.historic else "")
-        return question.answer(connection, "usage", rows, note=note)
+        return question.answer(reading, "usage", rows, note=note)
 
 
 def usage_row(row: Usage, dimension: str, names: Names, at: str | None, zone: ZoneInfo) -> Json:
@@ -229,12 +229,12 @@ def usage_row(row: Usage, dimension: str, names: Names, at: str | None, zone: Zo
     }
 
 
-def results_today(connection: Connection, dimension: str, moment: AsOf, zone: ZoneInfo) -> dict[str, Count] | None:
+def results_today(reading: Reading, dimension: str, moment: AsOf, zone: ZoneInfo) -> dict[str, Count] | None:
     """Value -> results of the calls that ended today; None for components, of which several can have had a part in one result."""
     if dimension == "component":
         return None
     start = start_of(DAY, moment.at, zone)
-    rows = completions.completions(connection, BinFilter("MCP", dimension, DAY, start, start + 1))
+    rows = completions.completions(reading, BinFilter("MCP", dimension, DAY, start, start + 1))
     return {row.value: count(row.by) for row in rows}
 
 
@@ -255,7 +255,7 @@ def counted(count: Count) -> Json:
 def freshness(request: Request) -> Response:
     """How far the figures have come. `folded_to`: receipt time up to which every stored message is in them; `stream`: time of the calls."""
     question = Question.of(request)
-    with question.site.store.reading() as connection:
-        found = live.freshness(connection)
+    with question.site.store.reading() as reading:
+        found = live.freshness(reading)
         content = {name: instant(value, question.site.zone) for name, value in asdict(found).items()}
-        return question.answer(connection, "freshness", content)
+        return question.answer(reading, "freshness", content)

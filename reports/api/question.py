@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from sqlite3 import Connection
 
 import orjson
 from fastapi import Request
@@ -17,6 +16,7 @@ from reports.parameters import Parameter, Reader
 from reports.queries import live
 from reports.queries.paging import Page
 from reports.site import Site, site_of
+from reports.store.contract import Reading
 
 Json = dict[str, object]
 
@@ -51,12 +51,12 @@ class Question:
         site = site_of(request)
         return Question(request, site, Reader(request.url.query, site.zone), time.perf_counter())
 
-    def answer(self, connection: Connection, name: str, content: object, *, pages: Json | None = None, note: str | None = None) -> Response:
+    def answer(self, reading: Reading, name: str, content: object, *, pages: Json | None = None, note: str | None = None) -> Response:
         """`normalized-params` are what was understood: values as given, but instants in the reporting time zone, ranges on boundaries."""
-        body = {"manifest": self._manifest(connection, pages, note), name: content}
+        body = {"manifest": self._manifest(reading, pages, note), name: content}
         return Response(orjson.dumps(body), media_type="application/json")
 
-    def _manifest(self, connection: Connection, pages: Json | None, note: str | None) -> Json:
+    def _manifest(self, reading: Reading, pages: Json | None, note: str | None) -> Json:
         now, zone = self.site.clock(), self.site.zone
         given: dict[str, list[str]] = {}
         for key, value in self.reader.given:
@@ -68,7 +68,7 @@ class Question:
             "version": VERSION,
             "generated_at": instant(now, zone),
             "generation_time": round(time.perf_counter() - self.began, 4),
-            "data_freshness": instant(live.freshness(connection).folded_to, zone),
+            "data_freshness": instant(live.freshness(reading).folded_to, zone),
         }
         manifest: Json = {
             "request-uri": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),

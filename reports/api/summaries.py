@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -14,6 +12,7 @@ from reports.api.question import Json, Question, documented, pages_of
 from reports.queries.bins import Bin, BinFilter
 from reports.queries.completions import Completion, completions, count_completions
 from reports.queries.paging import Page
+from reports.store.contract import Reading
 
 router = APIRouter(tags=["summaries"])
 PARAMETERS = documented(*asking.SUMMARY, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM))
@@ -26,9 +25,9 @@ def call_completion_summary(request: Request) -> Response:
     question = Question.of(request)
     wanted = asking.summary(question.reader, question.site.clock())
 
-    def read(connection: Connection, wanted: BinFilter, page: Page) -> tuple[tuple[Completion, ...], Json | None]:
-        rows = completions(connection, wanted, page.size, (page.number - 1) * page.size)
-        return rows, pages_of(page, count_completions(connection, wanted), None)
+    def read(reading: Reading, wanted: BinFilter, page: Page) -> tuple[tuple[Completion, ...], Json | None]:
+        rows = completions(reading, wanted, page.size, (page.number - 1) * page.size)
+        return rows, pages_of(page, count_completions(reading, wanted), None)
 
     return binned(question, "call-completion-summary", wanted, lambda row: {"count": sum(row.by.values()), "results": split(row.by)}, read)
 

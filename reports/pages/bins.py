@@ -50,19 +50,19 @@ def bins_page(request: Request) -> Response:
     granularity = reader.one(p.GRANULARITY) or "HOUR"
     comp, dimension, value = reader.one(p.COMP), reader.one(p.DIMENSION) or "component_type", reader.one(p.VALUE)
     start, end = reader.one(p.FROM), reader.one(p.TO)
-    with site.store.reading() as connection:
-        fresh = live.freshness(connection)
+    with site.store.reading() as reading:
+        fresh = live.freshness(reading)
         moment = as_of(fresh, site.clock())
-        comps = bin_queries.component_types(connection)
+        comps = bin_queries.component_types(reading)
         comp = comp or leading(comps)
-        values = () if dimension == "component_type" else bin_queries.values_of(connection, comp, dimension)
+        values = () if dimension == "component_type" else bin_queries.values_of(reading, comp, dimension)
         value = "" if dimension == "component_type" else value or (values[0] if values else "")
         span = _span(reader, granularity, start, end, moment)
         faults = {fault.parameter: fault for fault in reader.faults}
         wanted = BinFilter(comp, dimension, granularity, *span, (value,))
-        shown = () if faults else series(connection, wanted, site.zone).bins
-        names = site.names(connection)
-        is_cut_elsewhere = cut_elsewhere(connection, site.zone)
+        shown = () if faults else series(reading, wanted, site.zone).bins
+        names = site.names(reading)
+        is_cut_elsewhere = cut_elsewhere(reading, site.zone)
     # Later bins have none, and the running one is not over: its figure comes with the next event.
     line = tuple(row.in_progress if row.start <= moment.at else None for row in shown)
     pattern = PATTERNS.get(granularity, "%d %b %H:%M")

@@ -27,15 +27,15 @@ PAGING = ("cursor", "page", "page-size")
 def calls_page(request: Request) -> Response:
     site = site_of(request)
     reader = Reader(request.url.query, site.zone)
-    wanted, page = asking.calls(reader), asking.page(reader, PAGE_ROWS, 1)
+    wanted, page = asking.calls(reader), asking.page(reader, PAGE_ROWS, call_queries.CALLS.types)
     faults = {fault.parameter: fault for fault in reader.faults}
-    with site.store.reading() as connection:
-        fresh = live.freshness(connection)
-        names = site.names(connection)
+    with site.store.reading() as reading:
+        fresh = live.freshness(reading)
+        names = site.names(reading)
         found: Listing[call_queries.Call] = Listing((), None, None)
         if not faults:
-            found = call_queries.calls(connection, wanted, page)
-        is_empty = not live.has_calls(connection)
+            found = call_queries.calls(reading, wanted, page)
+        is_empty = not live.has_calls(reading)
     given = [(name, value) for name, value in parse_qsl(request.url.query) if value]
     filters = [(name, value) for name, value in given if name not in PAGING]
     older = urlencode([*filters, ("cursor", found.next.pack())]) if found.next else None
@@ -71,10 +71,10 @@ def call_page(request: Request, guid: str) -> Response:
     wanted = guid.partition(";")[0].upper()
     if wanted != guid:
         return RedirectResponse(f"/calls/{wanted}", 307)
-    with site.store.reading() as connection:
-        fresh = live.freshness(connection)
-        found = call_queries.one_call(connection, wanted)
-        names = site.names(connection)
+    with site.store.reading() as reading:
+        fresh = live.freshness(reading)
+        found = call_queries.one_call(reading, wanted)
+        names = site.names(reading)
     at = as_of(fresh, site.clock()).at
     return render(
         request,

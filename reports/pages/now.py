@@ -36,9 +36,9 @@ def _now(request: Request, template: str) -> Response:
     reader = Reader(request.url.query, site.zone)
     hours, comp = int(reader.one(HOURS_BACK) or "6"), reader.one(p.COMP)
     reader.check()
-    with site.store.reading() as connection:
-        shown = now(connection, site.clock(), site.zone, hours, comp)
-        names = site.names(connection)
+    with site.store.reading() as reading:
+        shown = now(reading, site.clock(), site.zone, hours, comp)
+        names = site.names(reading)
     choice = urlencode({"hours": hours} | ({"comp": comp} if comp else {}))
     return render(
         request,
@@ -58,8 +58,8 @@ def _now(request: Request, template: str) -> Response:
 def freshness_part(request: Request) -> Response:
     """The head's line on freshness, for htmx."""
     try:
-        with site_of(request).store.reading() as connection:
-            fresh = live.freshness(connection)
+        with site_of(request).store.reading() as reading:
+            fresh = live.freshness(reading)
     except StoreUnavailable as exc:
         if exc.lack not in EARLY:
             raise

@@ -1,1 +1,1 @@
-"""Every SQL statement of the reports: connection in, frozen typed rows out. Times are UTC milliseconds."""
+"""Every SQL statement of the reports: a reading in, frozen typed rows out. Times are UTC milliseconds."""

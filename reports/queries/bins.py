@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from sqlite3 import Connection, Row
 from typing import Any
 
 from reports.parameters import Dn
 from reports.queries.where import Where
+from reports.store.contract import Dialect, Reading, Row
 
 Counts = dict[str, int]
 COLUMNS = (  # by name: a store of an older version lacks some, and is found out even without rows
@@ -90,9 +90,9 @@ class BinFilter:
     dns: tuple[Dn, ...] = ()
     having: tuple[str, ...] = ()
 
-    def where(self, comps: tuple[str, ...] = ()) -> Where:
+    def where(self, dialect: Dialect, comps: tuple[str, ...] = ()) -> Where:
         """`comps`: component types instead of the one."""
-        where = Where()
+        where = Where(dialect)
         where.one_of("granularity", [self.granularity])
         where.one_of("dimension", [self.dimension])
         where.one_of("comp", comps or (self.comp,))
@@ -131,36 +131,36 @@ def _spread(stored: dict[str, Any]) -> Spread:
     return Spread(stored["n"], stored["sum"], int(stored["squares"]), stored["min"], stored["max"])
 
 
-def bins(connection: Connection, wanted: BinFilter, limit: int = -1, offset: int = 0) -> tuple[Bin, ...]:
+def bins(reading: Reading, wanted: BinFilter, limit: int | None = None, offset: int = 0) -> tuple[Bin, ...]:
     """In order of time, then of value."""
-    where = wanted.where()
-    sql = f"SELECT {COLUMNS} FROM bin_rows WHERE {where} ORDER BY bin_start, value LIMIT ? OFFSET ?"  # noqa: S608 - names are ours, values are bound
-    return tuple(_bin(row) for row in connection.execute(sql, [*where.arguments, limit, offset]))
+    where = wanted.where(reading.dialect)
+    part, arguments = reading.dialect.part(limit, offset)
+    sql = f"SELECT {COLUMNS} FROM bin_rows WHERE {where} ORDER BY bin_start, value {part}"  # noqa: S608 - names are ours, values are bound
+    return tuple(_bin(row) for row in reading.rows(sql, [*where.arguments, *arguments]))
 
 
-def count_bins(connection: Connection, wanted: BinFilter) -> int:
-    where = wanted.where()
-    return int(connection.execute(f"SELECT count(*) FROM bin_rows WHERE {where}", where.arguments).fetchone()[0])  # noqa: S608
+def count_bins(reading: Reading, wanted: BinFilter) -> int:
+    where = wanted.where(reading.dialect)
+    return int(reading.rows(f"SELECT count(*) AS n FROM bin_rows WHERE {where}", where.arguments)[0]["n"])  # noqa: S608
 
 
-def component_types(connection: Connection) -> tuple[str, ...]:
+def component_types(reading: Reading) -> tuple[str, ...]:
     """Those that have days."""
-    rows = connection.execute("SELECT DISTINCT comp FROM bin_rows WHERE granularity = 'DAY' AND dimension = 'component_type' ORDER BY comp")
+    rows = reading.rows("SELECT DISTINCT comp FROM bin_rows WHERE granularity = 'DAY' AND dimension = 'component_type' ORDER BY comp")
     return tuple(row["comp"] for row in rows)
 
 
-def values_of(connection: Connection, comp: str, dimension: str, limit: int = 500) -> tuple[str, ...]:
+def values_of(reading: Reading, comp: str, dimension: str, limit: int = 500) -> tuple[str, ...]:
     """Values of a dimension, the busiest first."""
-    rows = connection.execute(
-        "SELECT value FROM bin_rows WHERE granularity = 'DAY' AND dimension = ? AND comp = ?"
-        " GROUP BY value ORDER BY sum(arrivals) DESC, value LIMIT ?",
-        [dimension, comp, limit],
-    )
+    part, arguments = reading.dialect.part(limit, 0)
+    busiest = f"GROUP BY value ORDER BY sum(arrivals) DESC, value {part}"
+    sql = f"SELECT value FROM bin_rows WHERE granularity = 'DAY' AND dimension = ? AND comp = ? {busiest}"  # noqa: S608 - words of ours
+    rows = reading.rows(sql, [dimension, comp, *arguments])
     return tuple(row["value"] for row in rows)
 
 
-def last_day(connection: Connection) -> int | None:
+def last_day(reading: Reading) -> int | None:
     """Start of the last day that any component type has."""
-    sql = "SELECT max(bin_start) FROM bin_rows WHERE granularity = 'DAY' AND dimension = 'component_type'"
-    start: int | None = connection.execute(sql).fetchone()[0]
+    sql = "SELECT max(bin_start) AS start FROM bin_rows WHERE granularity = 'DAY' AND dimension = 'component_type'"
+    start: int | None = reading.rows(sql)[0]["start"]
     return start

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from sqlite3 import Connection, Row
 from typing import Literal
 
 import msgspec
@@ -13,7 +12,8 @@ from agents.state import Payload
 from reports.exceptions import NotStored
 from reports.parameters import Dn, Match
 from reports.queries.paging import Listing, Page, Source
-from reports.queries.where import Where, dn, match
+from reports.queries.where import Where, match
+from reports.store.contract import Condition, Dialect, Reading, Row
 
 SCHEMES = ("sip:", "sips:", "tel:")
 
@@ -142,10 +142,11 @@ class CallFilter:
     call_types: tuple[str, ...] = ()
     state: Literal["in-progress", "finished"] | None = None
 
-    def where(self) -> Where:
-        where = Where()
+    def where(self, dialect: Dialect) -> Where:
+        where = Where(dialect)
         if self.number is not None:
-            where.any_of([dn("dn", self.number), match("remote_uri", self.number), *(_number_in_uri(s, self.number) for s in SCHEMES)])
+            inside = [_number_in_uri(dialect, scheme, self.number) for scheme in SCHEMES]
+            where.any_of([match(dialect, "dn", self.number), match(dialect, "remote_uri", self.number), *inside])
         if self.guid is not None:
             where.matches("guid", [self.guid])
         where.tenants(self.tenants, own=self.own)
@@ -178,8 +179,8 @@ class SessionFilter:
     ended_from: int | None = None
     ended_to: int | None = None
 
-    def where(self) -> Where:
-        where = Where(f"ended = {int(self.ended)}")
+    def where(self, dialect: Dialect) -> Where:
+        where = Where(dialect, f"ended = {int(self.ended)}")
         where.one_of("comp", [self.comp])
         where.tenants(self.tenants, own=self.own)
         where.one_of("app_id", self.apps)
@@ -192,10 +193,9 @@ class SessionFilter:
         return where
 
 
-def _number_in_uri(scheme: str, number: Match) -> tuple[str, list[int | str | None]]:
+def _number_in_uri(dialect: Dialect, scheme: str, number: Match) -> Condition:
     """The user part of a URI: sip:NUMBER@host."""
-    text = scheme + number.text + ("" if number.prefix else "@")
-    return f"substr(remote_uri, 1, {len(text)}) = ?", [text]
+    return dialect.begins("remote_uri", scheme + number.text + ("" if number.prefix else "@"))
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:
@@ -207,14 +207,12 @@ def _pairs(text: str | None) -> tuple[tuple[int, int], ...]:
 
 
 def _call(row: Row) -> Call:
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row iterates over its values
-    values |= {"in_progress": bool(row["in_progress"]), "tenant_path": _numbers(row["tenant_path"])}
+    values = dict(row) | {"in_progress": bool(row["in_progress"]), "tenant_path": _numbers(row["tenant_path"])}
     return Call(partition=values.pop("source_partition"), **values)
 
 
 def _session(row: Row) -> Session:
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 - a Row iterates over its values
-    values |= {"ended": bool(row["ended"]), "clock_skew": bool(row["clock_skew"]), "tenant_path": _numbers(row["tenant_path"])}
+    values = dict(row) | {"ended": bool(row["ended"]), "clock_skew": bool(row["clock_skew"]), "tenant_path": _numbers(row["tenant_path"])}
     values |= {"usage": _pairs(row["usage"]), "burst": _pairs(row["burst"])}
     return Session(partition=values.pop("source_partition"), **values)
 
@@ -224,18 +222,18 @@ def _columns(row_type: type, *besides: str) -> str:
     return ", ".join(["source_partition", *names, *besides])
 
 
-CALLS = Source("calls", _columns(Call), ("guid",), _call)
-SESSIONS = Source("sessions", _columns(Session), ("guid", "comp_id", "session"), _session)
+CALLS = Source("calls", _columns(Call), {"guid": str}, _call)
+SESSIONS = Source("sessions", _columns(Session), {"guid": str, "comp_id": int, "session": str}, _session)
 
 
-def calls(connection: Connection, wanted: CallFilter, page: Page) -> Listing[Call]:
+def calls(reading: Reading, wanted: CallFilter, page: Page) -> Listing[Call]:
     """Newest first."""
-    return CALLS.read(connection, wanted.where(), page)
+    return CALLS.read(reading, wanted.where(reading.dialect), page)
 
 
-def sessions(connection: Connection, wanted: SessionFilter, page: Page) -> Listing[Session]:
+def sessions(reading: Reading, wanted: SessionFilter, page: Page) -> Listing[Session]:
     """Newest first."""
-    return SESSIONS.read(connection, wanted.where(), page)
+    return SESSIONS.read(reading, wanted.where(reading.dialect), page)
 
 
 class _StoredMessage(msgspec.Struct, frozen=True):
@@ -252,22 +250,23 @@ STORED_MESSAGES = msgspec.json.Decoder(list[_StoredMessage])
 STORED_PAYLOADS = msgspec.json.Decoder(dict[str, Payload], strict=False)
 
 
-def one_call(connection: Connection, guid: str) -> OneCall:
+def one_call(reading: Reading, guid: str) -> OneCall:
     """Everything of a call, in order of time. Raises NotStored."""
-    row = connection.execute(f"SELECT {CALLS.columns} FROM calls WHERE guid = ?", [guid]).fetchone()  # noqa: S608
-    if row is None:
+    rows = reading.rows(f"SELECT {CALLS.columns} FROM calls WHERE guid = ?", [guid])  # noqa: S608
+    if not rows or rows[0]["guid"] != guid:  # SQL Server does not mind blanks at the end
         raise NotStored(guid)
     found: list[Session] = []
     messages: list[Message] = []
     payloads: dict[tuple[int, str], tuple[Payload, ...]] = {}
-    sql = f"SELECT {SESSIONS.columns} FROM sessions WHERE guid = ? ORDER BY start_ts IS NULL, start_ts, comp_id, session"  # noqa: S608
-    for part in connection.execute(sql, [guid]).fetchall():
+    unknown_last = "CASE WHEN start_ts IS NULL THEN 1 ELSE 0 END"
+    sql = f"SELECT {SESSIONS.columns} FROM sessions WHERE guid = ? ORDER BY {unknown_last}, start_ts, comp_id, session"  # noqa: S608
+    for part in reading.rows(sql, [guid]):
         session = _session(part)
         found.append(session)
-        stored = connection.execute(
+        (stored,) = reading.rows(
             "SELECT messages, payloads FROM sessions WHERE source_partition = ? AND guid = ? AND comp_id = ? AND session = ?",
             [session.partition, guid, session.comp_id, session.session],
-        ).fetchone()
+        )
         messages += [
             Message(session.comp_id, session.session, m.seq, m.kind, m.ts, m.receipt, m.offset, m.source, m.message_id)
             for m in STORED_MESSAGES.decode(stored["messages"])
@@ -275,16 +274,16 @@ def one_call(connection: Connection, guid: str) -> OneCall:
         events = sorted(STORED_PAYLOADS.decode(stored["payloads"]).values(), key=lambda event: event.seq)
         payloads[session.comp_id, session.session] = tuple(events)
     messages.sort(key=lambda m: (m.ts, m.comp_id, m.session, m.seq))
-    return OneCall(_call(row), tuple(found), tuple(messages), _log(connection, guid), payloads)
+    return OneCall(_call(rows[0]), tuple(found), tuple(messages), _log(reading, guid), payloads)
 
 
-def _log(connection: Connection, guid: str) -> tuple[LogLine, ...]:
+def _log(reading: Reading, guid: str) -> tuple[LogLine, ...]:
     """Rule F11."""
-    rows = connection.execute(
+    rows = reading.rows(
         "SELECT comp_id, session, seq, ts, log_id, level, text FROM session_events WHERE guid = ? ORDER BY ts, comp_id, session, seq",
         [guid],
     )
-    return tuple(LogLine(**{name: row[name] for name in row.keys()}) for row in rows)  # noqa: SIM118
+    return tuple(LogLine(**row) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,13 +297,11 @@ class Names:
 RECENT_CALLS = 5000
 
 
-def names(connection: Connection) -> Names:
+def names(reading: Reading) -> Names:
     """From the latest calls. A name path as long as the tenant path names the ancestors, too."""
     found = Names()
-    rows = connection.execute(
-        "SELECT tenant_path, tenant_name, app_id, app_name FROM calls ORDER BY start_ts DESC LIMIT ?",
-        [RECENT_CALLS],
-    )
+    part, arguments = reading.dialect.part(RECENT_CALLS, 0)
+    rows = reading.rows(f"SELECT tenant_path, tenant_name, app_id, app_name FROM calls ORDER BY start_ts DESC, guid {part}", arguments)  # noqa: S608
     for row in rows:
         if row["app_name"] is not None and row["app_id"] is not None:
             found.apps.setdefault(row["app_id"], row["app_name"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from sqlite3 import Connection
 
 from reports.queries.bins import BinFilter
 from reports.queries.where import Where
+from reports.store.contract import Reading
 
 COMPS = ("MCP", "RM")
 
@@ -22,31 +22,28 @@ class Completion:
     by: dict[str, int]
 
 
-def completions(connection: Connection, wanted: BinFilter, limit: int = -1, offset: int = 0) -> tuple[Completion, ...]:
+def completions(reading: Reading, wanted: BinFilter, limit: int | None = None, offset: int = 0) -> tuple[Completion, ...]:
     """In order of time, then of value; only bins with results. The component type of `wanted` does not matter."""
-    where = _where(wanted)
-    rows = connection.execute(
-        f"SELECT value, bin_start, json_group_array(json(results_by)) AS results FROM bin_rows WHERE {where}"  # noqa: S608 - names are ours
-        " GROUP BY bin_start, value ORDER BY bin_start, value LIMIT ? OFFSET ?",
-        [*where.arguments, limit, offset],
-    )
-    return tuple(Completion(row["value"], row["bin_start"], _sum(json.loads(row["results"]))) for row in rows)
+    where = _where(reading, wanted)
+    part, arguments = reading.dialect.part(limit, offset)
+    sql = f"SELECT DISTINCT bin_start, value FROM bin_rows WHERE {where} ORDER BY bin_start, value {part}"  # noqa: S608 - names are ours
+    found = {(row["bin_start"], row["value"]): Counter[str]() for row in reading.rows(sql, [*where.arguments, *arguments])}
+    if not found:
+        return ()
+    where.between("bin_start", min(start for start, _ in found), max(start for start, _ in found) + 1)
+    for row in reading.rows(f"SELECT bin_start, value, results_by FROM bin_rows WHERE {where}", where.arguments):  # noqa: S608
+        if (total := found.get((row["bin_start"], row["value"]))) is not None:  # else: of another page
+            total.update(json.loads(row["results_by"]))
+    return tuple(Completion(value, start, dict(sorted(total.items()))) for (start, value), total in found.items())
 
 
-def count_completions(connection: Connection, wanted: BinFilter) -> int:
-    where = _where(wanted)
-    sql = f"SELECT count(*) FROM (SELECT DISTINCT bin_start, value FROM bin_rows WHERE {where})"  # noqa: S608
-    return int(connection.execute(sql, where.arguments).fetchone()[0])
+def count_completions(reading: Reading, wanted: BinFilter) -> int:
+    where = _where(reading, wanted)
+    sql = f"SELECT count(*) AS n FROM (SELECT DISTINCT bin_start, value FROM bin_rows WHERE {where}) AS found"  # noqa: S608
+    return int(reading.rows(sql, where.arguments)[0]["n"])
 
 
-def _where(wanted: BinFilter) -> Where:
-    where = wanted.where(COMPS)
+def _where(reading: Reading, wanted: BinFilter) -> Where:
+    where = wanted.where(reading.dialect, COMPS)
     where.add("results_by <> '{}'")
     return where
-
-
-def _sum(parts: list[dict[str, int]]) -> dict[str, int]:
-    total = Counter[str]()
-    for part in parts:
-        total.update(part)
-    return dict(sorted(total.items()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from sqlite3 import Connection
+
+from reports.store.contract import Instant, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +20,21 @@ class InProgress:
     n: int
 
 
-def calls_in_progress(connection: Connection, now: int) -> dict[str, int]:
+def calls_in_progress(reading: Reading, now: int) -> dict[str, int]:
     """Call type -> calls in progress. Those of unknown start count in no figure (rule F6), nor do those that start after `now`."""
-    rows = connection.execute(
+    rows = reading.rows(
         "SELECT call_type, count(*) AS n FROM calls WHERE in_progress = 1 AND start_ts <= ? GROUP BY call_type ORDER BY n DESC, call_type",
-        [now],
+        [Instant(now)],
     )
     return {row["call_type"]: row["n"] for row in rows}
 
 
-def sessions_in_progress(connection: Connection, now: int) -> tuple[InProgress, ...]:
+def sessions_in_progress(reading: Reading, now: int) -> tuple[InProgress, ...]:
     """Of all component types; which count as with calls."""
-    rows = connection.execute(
+    rows = reading.rows(
         "SELECT comp, comp_id, tenant_path, app_id, call_type, count(*) AS n FROM sessions"
         " WHERE ended = 0 AND start_ts <= ? GROUP BY comp, comp_id, tenant_path, app_id, call_type",
-        [now],
+        [Instant(now)],
     )
     return tuple(
         InProgress(row["comp"], row["comp_id"], tuple(json.loads(row["tenant_path"] or "[]")), row["app_id"], row["call_type"], row["n"])
@@ -55,13 +56,14 @@ class Freshness:
     clock: int | None
 
 
-def freshness(connection: Connection) -> Freshness:
-    row = connection.execute(
-        "SELECT min(folded_to) AS folded_to, max(nullif(stream, 0)) AS stream, max(nullif(clock, 0)) AS clock FROM freshness"
-        " WHERE generation = (SELECT max(generation) FROM freshness)"
-    ).fetchone()
+def freshness(reading: Reading) -> Freshness:
+    (row,) = reading.rows(
+        "SELECT min(folded_to) AS folded_to, max(nullif(stream, ?)) AS stream, max(nullif(clock, ?)) AS clock FROM freshness"
+        " WHERE generation = (SELECT max(generation) FROM freshness)",
+        [Instant(0), Instant(0)],
+    )
     return Freshness(row["folded_to"] or None, row["stream"], row["clock"])
 
 
-def has_calls(connection: Connection) -> bool:
-    return connection.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is not None
+def has_calls(reading: Reading) -> bool:
+    return bool(reading.rows("SELECT CASE WHEN EXISTS (SELECT 1 FROM calls) THEN 1 ELSE 0 END AS has")[0]["has"])

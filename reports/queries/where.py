@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.parameters import Dn, Match
-
-Argument = int | str | None
+from reports.store.contract import Argument, Condition, Dialect, Instant
 
 
 class Where:
     """Conditions joined by AND; the values inside one condition by OR."""
 
-    def __init__(self, *conditions: str) -> None:
+    def __init__(self, dialect: Dialect, *conditions: str) -> None:
+        self.dialect = dialect
         self.conditions = list(conditions)
         self.arguments: list[Argument] = []
 
@@ -25,13 +25,13 @@ class Where:
             self.add(f"{column} IN ({', '.join('?' * len(values))})", *values)
 
     def between(self, column: str, start: int | None, end: int | None) -> None:
-        """start <= column < end (rule Q3)."""
+        """start <= column < end, ms UTC (rule Q3)."""
         if start is not None:
-            self.add(f"{column} >= ?", start)
+            self.add(f"{column} >= ?", Instant(start))
         if end is not None:
-            self.add(f"{column} < ?", end)
+            self.add(f"{column} < ?", Instant(end))
 
-    def any_of(self, parts: Sequence[tuple[str, Sequence[Argument]]]) -> None:
+    def any_of(self, parts: Sequence[Condition]) -> None:
         if parts:
             self.add("(" + " OR ".join(part for part, _ in parts) + ")", *(value for _, values in parts for value in values))
 
@@ -40,28 +40,21 @@ class Where:
         if own:
             self.one_of("tenant_id", ids)
         elif ids:
-            marks = ", ".join("?" * len(ids))
-            self.add(f"EXISTS (SELECT 1 FROM json_each(tenant_path) WHERE json_each.value IN ({marks}))", *ids)  # noqa: S608 - marks only
+            self.any_of([self.dialect.holds_any("tenant_path", ids)])
 
     def matches(self, column: str, values: Sequence[Match]) -> None:
-        self.any_of([match(column, value) for value in values])
+        self.any_of([match(self.dialect, column, value) for value in values])
 
     def dns(self, column: str, values: Sequence[Dn]) -> None:
-        self.any_of([dn(column, value) for value in values])
+        self.any_of([dn(self.dialect, column, value) for value in values])
 
     def __str__(self) -> str:
-        return " AND ".join(self.conditions) or "1"
+        return " AND ".join(self.conditions) or "1 = 1"
 
 
-def match(column: str, value: Match) -> tuple[str, Sequence[Argument]]:
-    # substr instead of LIKE: no wildcard of the text needs an escape, and case counts.
-    if value.prefix:
-        return f"substr({column}, 1, {len(value.text)}) = ?", [value.text]
-    return f"{column} = ?", [value.text]
+def match(dialect: Dialect, column: str, value: Match) -> Condition:
+    return dialect.begins(column, value.text) if value.prefix else dialect.equals(column, value.text)
 
 
-def dn(column: str, value: Dn) -> tuple[str, Sequence[Argument]]:
-    if isinstance(value, Match):
-        return match(column, value)
-    digits = f"length({column}) = {len(value.low)} AND {column} NOT GLOB '*[^0-9]*'"
-    return f"({digits} AND {column} BETWEEN ? AND ?)", [value.low, value.high]
+def dn(dialect: Dialect, column: str, value: Dn) -> Condition:
+    return match(dialect, column, value) if isinstance(value, Match) else dialect.digits_between(column, value.low, value.high)

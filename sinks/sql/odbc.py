@@ -25,6 +25,12 @@ SECRETS = {"pwd", "password"}
 FREETDS = "FreeTDS"
 APPLICATION = "reporting-server"
 
+# What FreeTDS and Microsoft's driver set differently: a session without these is refused filtered indexes.
+OPTIONS = (
+    "SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON; SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; "
+    "SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF"
+)
+
 
 class WrongDatabase(ValueError):
     """sinks.database cannot be used; the message says what to change."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pyodbc
 
-from sinks.sql import tsql
+from sinks.sql import cells, tsql
 from sinks.sql.buffer import TopicPartition
 from sinks.sql.dialect import Cursor
 from sinks.sql.errors import Fatal, Poison, Transient
@@ -24,9 +22,6 @@ from sinks.sql.sqlserver_errors import meaning
 LOGIN_TIMEOUT_S = 15
 STATEMENT_TIMEOUT_S = 180  # a server that takes longer has lost us, or is in more trouble than our waiting mends
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LAST_MS = 253_402_300_799_999  # end of year 9999, where datetime2 ends
-FIRST_MS = -62_135_596_800_000
 LEAST, GREATEST = -(2**63), 2**63 - 1
 
 WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -217,10 +212,10 @@ class Reading:
         self._cursor.executemany(sql, rows)
 
     def fetchall(self) -> list[Any]:
-        return [tuple(map(_plain, row)) for row in self._cursor.fetchall()]
+        return [tuple(map(cells.plain, row)) for row in self._cursor.fetchall()]
 
     def fetchmany(self, size: int, /) -> list[Any]:
-        return [tuple(map(_plain, row)) for row in self._cursor.fetchmany(size)]
+        return [tuple(map(cells.plain, row)) for row in self._cursor.fetchmany(size)]
 
     @property
     def rowcount(self) -> int:
@@ -231,14 +226,6 @@ class Reading:
         return self._cursor.description is not None
 
 
-def _plain(cell: Any) -> Any:
-    if isinstance(cell, datetime):
-        return (cell.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
-    if isinstance(cell, Decimal):
-        return str(cell)
-    return int(cell) if isinstance(cell, bool) else cell
-
-
 def as_json(table: Table, rows: Sequence[Row]) -> str:
     """The rows as OPENJSON takes them. Instants as ISO 8601 with milliseconds: a bound datetime loses its fraction in Microsoft's driver.
     Raises Poison for an instant or a number that SQL Server has no place for."""
@@ -247,13 +234,13 @@ def as_json(table: Table, rows: Sequence[Row]) -> str:
     integers = [at for at, kind in kinds if kind is Kind.INT]
     made = []
     for row in rows:
-        cells = list(row)
+        copied = list(row)
         for at in instants:
-            if (cell := cells[at]) is not None:
-                cells[at] = iso(cell)  # type: ignore[arg-type]  # columns of this kind hold ints
-        made.append(cells)
+            if (cell := copied[at]) is not None:
+                copied[at] = iso(cell)  # type: ignore[arg-type]  # columns of this kind hold ints
+        made.append(copied)
     for at in integers:
-        if any(cell is not None and not LEAST <= cell <= GREATEST for cell in (cells[at] for cells in made)):  # type: ignore[operator]
+        if any(cell is not None and not LEAST <= cell <= GREATEST for cell in (copied[at] for copied in made)):  # type: ignore[operator]
             raise Poison("refused", f"{table.name}.{table.columns[at].name}: a number beyond 64 bits")
     try:
         return orjson.dumps(made).decode()
@@ -262,6 +249,6 @@ def as_json(table: Table, rows: Sequence[Row]) -> str:
 
 
 def iso(ms: int) -> str:
-    if not FIRST_MS <= ms <= LAST_MS:
+    if not cells.FIRST_MS <= ms <= cells.LAST_MS:
         raise Poison("bad_value", "an instant before year 1 or after year 9999")
-    return (EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    return cells.iso(ms)

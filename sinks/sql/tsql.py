@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sinks.sql import odbc
 from sinks.sql.rows import Column, Kind, Table
 
 BINARY = "Latin1_General_BIN2"  # names are compared as they are spelled
 MAX_UNITS = 4000  # of nvarchar(n)
 
-# Once for each session. XACT_ABORT: an error ends the transaction on the server, too. What FreeTDS and Microsoft's driver set differently
-# is set here: filtered indexes refuse a session without these.
-SESSION = (
-    "SET XACT_ABORT ON; SET LOCK_TIMEOUT 30000; SET ANSI_NULLS ON; SET ANSI_PADDING ON; "
-    "SET ANSI_WARNINGS ON; SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF"
-)
+# Once for each session. XACT_ABORT: an error ends the transaction on the server, too.
+SESSION = f"SET XACT_ABORT ON; SET LOCK_TIMEOUT 30000; {odbc.OPTIONS}"
 
 OPENS_JSON = "SELECT COUNT(*) FROM OPENJSON('[1]')"
 

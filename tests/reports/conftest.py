@@ -1,8 +1,11 @@
-"""A seeded store, the app on it, and the sessions themselves to judge the figures by."""
+"""Seeded stores, the app on them, and the sessions themselves to judge the figures by.
+
+What asks for `store`, `reading` or `web` is tried on SQLite and on the SQL Server that RS_TEST_SQLSERVER names (tests/sinks/server.py).
+"""
 
 from __future__ import annotations
 
-import sqlite3
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +16,13 @@ import pytest
 
 from reports.server import app_of
 from reports.site import Site
-from reports.store import Store
+from reports.store.contract import Reading, Store
+from reports.store.sqlite import SQLiteStore
 from tests.conftest import JARS
 from tests.reports import seed
 from tests.reports.seed import Seeded
 
+VARIABLE = "RS_TEST_SQLSERVER"
 ZONE = ZoneInfo("Asia/Kolkata")  # hours begin at half past UTC, days at 18:30: nothing agrees with UTC by chance
 
 
@@ -31,14 +36,42 @@ def seeded(store_path: Path) -> Seeded:
     return seed.fill(store_path, hours=6, zone=ZONE.key)
 
 
+@pytest.fixture(scope="session")
+def sqlserver(store_path: Path, seeded: Seeded) -> Iterator[Store]:
+    """A SQL Server with the same rows."""
+    pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixODBC (Debian: unixodbc)", exc_type=ImportError)
+    from reports.store.sqlserver import SQLServerStore
+    from tests.reports.copying import copy
+    from tests.sinks.server import emptied, server
+
+    target = emptied(server())
+    copy(store_path, target)
+    found = SQLServerStore(target.address, target.password)
+    yield found
+    found.close()
+
+
+needs_server = pytest.mark.skipif(
+    VARIABLE not in os.environ, reason=f"NO SQL SERVER: {VARIABLE}=mssql://USER@HOST:1433/DATABASE_test is not set, nothing here was tried"
+)
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("sqlserver", marks=needs_server)])
+def store(request: pytest.FixtureRequest, store_path: Path, seeded: Seeded) -> Store:
+    if request.param == "sqlite":
+        return SQLiteStore(store_path)
+    found: Store = request.getfixturevalue("sqlserver")
+    return found
+
+
 @pytest.fixture
-def connection(store_path: Path, seeded: Seeded) -> Iterator[sqlite3.Connection]:
-    with Store(store_path).reading() as found:
+def reading(store: Store) -> Iterator[Reading]:
+    with store.reading() as found:
         yield found
 
 
-def site(path: Path, at: int = seed.END, zone: ZoneInfo = ZONE) -> Site:
-    return Site(Store(path), zone, clock=lambda: at)
+def site(store: Store | Path, at: int = seed.END, zone: ZoneInfo = ZONE) -> Site:
+    return Site(SQLiteStore(store) if isinstance(store, Path) else store, zone, clock=lambda: at)
 
 
 def client(where: Site) -> httpx.AsyncClient:
@@ -47,8 +80,8 @@ def client(where: Site) -> httpx.AsyncClient:
 
 
 @pytest.fixture
-async def web(store_path: Path, seeded: Seeded) -> httpx.AsyncClient:
-    return client(site(store_path))
+async def web(store: Store) -> httpx.AsyncClient:
+    return client(site(store))
 
 
 @pytest.fixture(scope="session")

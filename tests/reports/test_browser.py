@@ -16,13 +16,17 @@ import uvicorn
 
 from reports.server import app_of
 from reports.site import Site, wall_clock
-from reports.store import Store
+from reports.store.sqlite import SQLiteStore
+from tests.conftest import PATIENCE_S
 from tests.reports import seed
 from tests.reports.screenshots import ARGUMENTS, CHROMIUM, LOW, PHONE
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED: pages in a browser need playwright")
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright  # noqa: E402
+
+PATIENCE_MS = PATIENCE_S * 1000
+expect.set_options(timeout=PATIENCE_MS)
 
 PATHS = ("/", "/calls", "/calls?state=in-progress", "/bins?dimension=tenant", "/calls?tenant-id=9")
 
@@ -39,11 +43,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Iterator[R
     """A server on calls that end now."""
     path = tmp_path_factory.mktemp("browser") / "live.sqlite3"
     seeded = seed.fill(path, end=wall_clock(), hours=4)
-    app = app_of(Site(Store(path), ZoneInfo("UTC")), assets)
+    app = app_of(Site(SQLiteStore(path), ZoneInfo("UTC")), assets)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_S
     while not server.started and time.monotonic() < end:
         time.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
@@ -91,7 +95,7 @@ def page(browser: Browser, watch: Watch, request: pytest.FixtureRequest) -> Iter
     phone = getattr(request, "param", None) == "phone"
     context = browser.new_context(viewport=PHONE if phone else LOW, color_scheme="dark" if phone else "light")  # type: ignore[arg-type]
     found = context.new_page()
-    found.set_default_timeout(10_000)
+    found.set_default_timeout(PATIENCE_MS)
     found.on("console", watch.console)
     found.on("pageerror", lambda error: watch.complaints.append(str(error)))
     found.on("request", watch.request)
@@ -154,7 +158,7 @@ def test_figures_move_without_reload(page: Page, server: Running) -> None:
     with sqlite3.connect(server.path) as connection:
         seed.write(connection, [new], now)
         connection.execute("UPDATE freshness SET folded_to = ?", [now])
-    expect(page.locator("#in-progress")).to_have_text(str(before + 1), timeout=6000)
+    expect(page.locator("#in-progress")).to_have_text(str(before + 1))
     expect(page.locator("#freshness")).to_have_class("freshness fresh")
     assert page.evaluate("window.stayed") is True
 

@@ -8,16 +8,17 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from sqlite3 import Connection
 
 import pytest
 
+from reports.exceptions import StoreUnavailable
 from reports.parameters import DigitRange, Match
 from reports.queries import bins, calls, live
 from reports.queries.bins import BinFilter
 from reports.queries.calls import CallFilter, SessionFilter
 from reports.queries.paging import Page
-from reports.store import Store
+from reports.store.contract import Reading
+from reports.store.sqlite import SQLiteStore
 from reports.usage import as_of, series, usage
 from tests.reports.conftest import ZONE
 from tests.reports.seed import END, Seeded, Session, dimensions
@@ -36,23 +37,23 @@ def running(sessions: list[Session]) -> Counter[str]:
     return Counter(s.call_type for s in sessions if s.end_ts is None)
 
 
-def test_calls_in_progress(connection: Connection, seeded: Seeded) -> None:
+def test_calls_in_progress(reading: Reading, seeded: Seeded) -> None:
     expected = running(seeded.of("RM"))
     assert expected.total() > 0
-    assert live.calls_in_progress(connection, END) == dict(expected)
+    assert live.calls_in_progress(reading, END) == dict(expected)
 
 
-def test_calls_that_start_later_are_not_in_progress(connection: Connection, seeded: Seeded) -> None:
+def test_calls_that_start_later_are_not_in_progress(reading: Reading, seeded: Seeded) -> None:
     first = min(s.start_ts or 0 for s in seeded.of("RM") if s.end_ts is None)
-    assert sum(live.calls_in_progress(connection, first).values()) == 1
-    assert live.calls_in_progress(connection, first - 1) == {}
+    assert sum(live.calls_in_progress(reading, first).values()) == 1
+    assert live.calls_in_progress(reading, first - 1) == {}
 
 
 @pytest.mark.parametrize("dimension", ["tenant", "tenant-own", "app", "component"])
 @pytest.mark.parametrize("comp", ["RM", "MCP"])
-def test_usage(connection: Connection, seeded: Seeded, comp: str, dimension: str) -> None:
-    moment = as_of(live.freshness(connection), END)
-    rows = usage(connection, comp, dimension, moment, ZONE, live.sessions_in_progress(connection, END))
+def test_usage(reading: Reading, seeded: Seeded, comp: str, dimension: str) -> None:
+    moment = as_of(live.freshness(reading), END)
+    rows = usage(reading, comp, dimension, moment, ZONE, live.sessions_in_progress(reading, END))
     values = {value for s in seeded.of(comp) for kind, value in dimensions(s) if kind == dimension}
     assert {row.value for row in rows} == values
     for row in rows:
@@ -74,11 +75,11 @@ def test_usage(connection: Connection, seeded: Seeded, comp: str, dimension: str
         ("DAY", timedelta(days=1)),
     ],
 )
-def test_series_without_gaps(connection: Connection, seeded: Seeded, granularity: str, length: timedelta) -> None:
+def test_series_without_gaps(reading: Reading, seeded: Seeded, granularity: str, length: timedelta) -> None:
     step = round(length.total_seconds() * 1000)
     start = TODAY - 86_400_000 if granularity == "DAY" else THIS_HOUR - 8 * 3_600_000
     end = TODAY + 86_400_000 if granularity == "DAY" else THIS_HOUR + 3_600_000
-    found = series(connection, BinFilter("MCP", "tenant", granularity, start, end, ("102",)), ZONE).bins
+    found = series(reading, BinFilter("MCP", "tenant", granularity, start, end, ("102",)), ZONE).bins
     assert [row.start for row in found] == list(range(start, end, step))
     mine = [s for s in seeded.of("MCP") if 102 in s.path]
     for row in found:
@@ -97,9 +98,9 @@ def test_series_without_gaps(connection: Connection, seeded: Seeded, granularity
             assert (row.durations.average, row.durations.deviation) == (None, None)
 
 
-def test_values_of_a_dimension_busiest_first(connection: Connection, seeded: Seeded) -> None:
+def test_values_of_a_dimension_busiest_first(reading: Reading, seeded: Seeded) -> None:
     busiest = [str(value) for value, _ in Counter(t for s in seeded.of("RM") for t in s.path).most_common()]
-    assert list(bins.values_of(connection, "RM", "tenant")) == busiest
+    assert list(bins.values_of(reading, "RM", "tenant")) == busiest
 
 
 def in_uri(session: Session, number: str) -> bool:
@@ -129,19 +130,19 @@ FILTERS: list[tuple[CallFilter, Callable[[Session], bool]]] = [
 
 
 @pytest.mark.parametrize("number", range(len(FILTERS)))
-def test_filters_of_calls(connection: Connection, seeded: Seeded, number: int) -> None:
+def test_filters_of_calls(reading: Reading, seeded: Seeded, number: int) -> None:
     wanted, judge = FILTERS[number]
     expected = sorted((s for s in seeded.of("RM") if judge(s)), key=lambda s: (-(s.start_ts or 0), s.guid))
-    found = calls.calls(connection, wanted, ALL)
+    found = calls.calls(reading, wanted, ALL)
     assert [row.guid for row in found.rows] == [s.guid for s in expected]
     assert found.total == len(expected)
     assert found.next is None
 
 
-def test_one_number_exactly_and_one_guid_by_its_beginning(connection: Connection, seeded: Seeded) -> None:
+def test_one_number_exactly_and_one_guid_by_its_beginning(reading: Reading, seeded: Seeded) -> None:
     session = seeded.of("RM")[5]
-    by_number = calls.calls(connection, CallFilter(number=Match(session.remote_uri[4:].partition("@")[0])), ALL)
-    by_guid = calls.calls(connection, CallFilter(guid=Match(session.guid[:13], prefix=True)), ALL)
+    by_number = calls.calls(reading, CallFilter(number=Match(session.remote_uri[4:].partition("@")[0])), ALL)
+    by_guid = calls.calls(reading, CallFilter(guid=Match(session.guid[:13], prefix=True)), ALL)
     assert session.guid in [row.guid for row in by_number.rows]
     assert (
         len({row.remote_uri for row in by_number.rows} - {session.remote_uri, session.remote_uri[:-1] + "1", session.remote_uri[:-1] + "2"})
@@ -150,32 +151,32 @@ def test_one_number_exactly_and_one_guid_by_its_beginning(connection: Connection
     assert [row.guid for row in by_guid.rows] == [session.guid]
 
 
-def test_call_result_is_that_of_the_mcp_session(connection: Connection, seeded: Seeded) -> None:
+def test_call_result_is_that_of_the_mcp_session(reading: Reading, seeded: Seeded) -> None:
     results = {s.guid: s.result for s in seeded.of("MCP")}
-    found = calls.calls(connection, CallFilter(results=("FAILED",)), ALL)
+    found = calls.calls(reading, CallFilter(results=("FAILED",)), ALL)
     assert found.total == sum(s.end_ts is not None and results.get(s.guid) == "FAILED" for s in seeded.of("RM")) > 0
 
 
 @pytest.mark.parametrize("comp", ["RM", "MCP"])
 @pytest.mark.parametrize("ended", [True, False])
-def test_call_detail_records(connection: Connection, seeded: Seeded, comp: str, ended: bool) -> None:
-    found = calls.sessions(connection, SessionFilter(comp, ended, tenants=(103,)), ALL)
+def test_call_detail_records(reading: Reading, seeded: Seeded, comp: str, ended: bool) -> None:
+    found = calls.sessions(reading, SessionFilter(comp, ended, tenants=(103,)), ALL)
     expected = {(s.guid, s.comp_id, s.session) for s in seeded.of(comp) if (s.end_ts is not None) == ended and 103 in s.path}
     assert {(row.guid, row.comp_id, row.session) for row in found.rows} == expected
     assert found.total == len(expected)
 
 
-def test_finished_sessions_by_component_end_and_uri(connection: Connection, seeded: Seeded) -> None:
+def test_finished_sessions_by_component_end_and_uri(reading: Reading, seeded: Seeded) -> None:
     wanted = SessionFilter(
         "MCP", True, components=(301,), ended_from=TODAY, ended_to=THIS_HOUR, remote_uris=(Match("sip:+1555", prefix=True),)
     )
     expected = sum(s.comp_id == 301 and s.end_ts is not None and TODAY <= s.end_ts < THIS_HOUR for s in seeded.of("MCP"))
-    assert calls.sessions(connection, wanted, ALL).total == expected > 0
+    assert calls.sessions(reading, wanted, ALL).total == expected > 0
 
 
-def test_one_call(connection: Connection, seeded: Seeded) -> None:
+def test_one_call(reading: Reading, seeded: Seeded) -> None:
     mcp = max((s for s in seeded.of("MCP") if s.end_ts), key=lambda s: len(s.events))
-    found = calls.one_call(connection, mcp.guid)
+    found = calls.one_call(reading, mcp.guid)
     parts = [s for s in seeded.sessions if s.guid == mcp.guid]
     assert [(s.comp, s.comp_id, s.session) for s in found.sessions] == [(s.comp, s.comp_id, s.session) for s in parts]
     assert len(found.messages) == sum(len(s.events) for s in parts)
@@ -186,8 +187,8 @@ def test_one_call(connection: Connection, seeded: Seeded) -> None:
     assert len(found.payloads[mcp.comp_id, mcp.session]) == len(var) > 3
 
 
-def test_names_of_tenants_and_their_ancestors(connection: Connection) -> None:
-    found = calls.names(connection)
+def test_names_of_tenants_and_their_ancestors(reading: Reading) -> None:
+    found = calls.names(reading)
     assert found.tenants == {
         1: "Environment",
         102: "Environment/Acme",
@@ -199,13 +200,13 @@ def test_names_of_tenants_and_their_ancestors(connection: Connection) -> None:
     assert found.apps[310] == "Billing IVR"
 
 
-def test_freshness_is_that_of_the_slowest_partition(connection: Connection) -> None:
-    assert live.freshness(connection) == live.Freshness(END - 303, END, END)
+def test_freshness_is_that_of_the_slowest_partition(reading: Reading) -> None:
+    assert live.freshness(reading) == live.Freshness(END - 303, END, END)
 
 
-def test_the_connection_cannot_write(connection: Connection) -> None:
-    with pytest.raises(Exception, match="readonly"):
-        connection.execute("DELETE FROM calls")
+def test_the_connection_cannot_write(store_path: Path, seeded: Seeded) -> None:
+    with pytest.raises(StoreUnavailable, match="readonly"), SQLiteStore(store_path).reading() as reading:
+        reading.rows("DELETE FROM calls")
 
 
 def test_a_request_sees_one_state_of_the_store(tmp_path: Path) -> None:
@@ -213,9 +214,9 @@ def test_a_request_sees_one_state_of_the_store(tmp_path: Path) -> None:
     with sqlite3.connect(path) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute("CREATE TABLE t (x)")
-    with Store(path).reading() as reading:
-        before = reading.execute("SELECT count(*) FROM t").fetchone()[0]
+    with SQLiteStore(path).reading() as reading:
+        before = reading.rows("SELECT count(*) AS n FROM t")[0]["n"]
         writer.execute("INSERT INTO t VALUES (1)")
         writer.commit()
-        assert reading.execute("SELECT count(*) FROM t").fetchone()[0] == before == 0
+        assert reading.rows("SELECT count(*) AS n FROM t")[0]["n"] == before == 0
     writer.close()
