@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
-from pipeline import settings
+from pipeline import configserver, settings
 from pipeline.cli.posting import INTERRUPTED, fail, progress
 from pipeline.cli.up import assigned
 from pipeline.generations import KafkaAway
@@ -72,7 +72,7 @@ def rebuild(
 
         rs rebuild --yes --data /tmp/august --set fold.lateness=0
     """
-    current = settings.read(**assigned(given or [], {"stack": {"data": data}} if data is not None else {}))
+    current = configserver.begin(settings.read(**assigned(given or [], {"stack": {"data": data}} if data is not None else {})))
     if not (yes or compare_only or sys.stdin.isatty()):
         fail("nobody can be asked before the swap: call it from a terminal, or with --yes or --compare-only")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

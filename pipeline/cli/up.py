@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from pipeline import settings
+from pipeline import configserver, settings
 from pipeline.settings import WrongSettings
 
 if TYPE_CHECKING:
@@ -49,15 +49,23 @@ def up(
     stack: dict[str, object] = {
         name: value for name, value in (("rate", rate), ("processes", processes), ("data", data)) if value is not None
     }
-    current = settings.read(**assigned(given or [], {"stack": stack} if stack else {}))
+    base = settings.read(**assigned(given or [], {"stack": stack} if stack else {}))
     console = Console(highlight=False)
-    folder = current.stack.data
+    folder = base.stack.data
     try:
         with datafolder.locked(folder):
+            embedded = "server" not in base.config.model_fields_set
+            prepared = "" if embedded else _prepared(base)
+            current = configserver.begin(base)
             if faults := needs.faults(folder, setting_up=False) or _stack_faults(current):
                 raise StackFault("\n".join(faults))
             if fresh and not _emptied(current, yes=yes):
                 raise typer.Exit(1)
+            if embedded:  # nothing is made before it is clear that the stack can start
+                prepared = _prepared(base, simulator=not no_simulator)
+            for note in [prepared, *configserver.told()]:
+                console.print(f"{MARKS['ready' if note == prepared else 'note']} ", end="")
+                console.print(note, markup=False, soft_wrap=True)
             code = asyncio.run(_stay(current, console, simulator=not no_simulator))
     except StackFault as fault:
         console.print(str(fault), style="red", markup=False, soft_wrap=True)
@@ -96,6 +104,19 @@ def assigned(pairs: Sequence[str], into: dict[str, dict[str, object]]) -> dict[s
         except ValueError:
             raise WrongSettings(f'--set {pair}: write a list as JSON, such as ["rs.billing","rs.more"]') from None
     return into
+
+
+def _prepared(base: settings.Settings, *, simulator: bool = False) -> str:
+    """What rs init does in the Config Server; with the names of the simulator's world. Raises StackFault."""
+    from pipeline.configserver import preparing
+    from pipeline.configserver.errors import Away
+    from pipeline.local.part import StackFault
+
+    try:
+        said = asyncio.run(preparing.prepare(base, preparing.simulated() if simulator else None))
+    except Away as exc:
+        raise StackFault(str(exc)) from None
+    return f"{'config':<12} {said or 'no Config Server: config.server is none'}"
 
 
 def _stack_faults(current: settings.Settings) -> list[str]:

@@ -8,7 +8,8 @@
 it once at its start (`pipeline.settings.load`) and follows it from `follow()` on.
 """
 
+from pipeline.configserver.description import CHANGES
 from pipeline.configserver.objects import Objects
-from pipeline.configserver.process import Process, follow, now, objects, told
+from pipeline.configserver.process import Process, begin, follow, mine, now, objects, told
 
-__all__ = ["Objects", "Process", "follow", "now", "objects", "told"]
+__all__ = ["CHANGES", "Objects", "Process", "begin", "follow", "mine", "now", "objects", "told"]

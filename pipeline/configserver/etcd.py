@@ -211,20 +211,31 @@ class Etcd:
     async def _ask(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         failed: BaseException | None = None
         for _ in self._access.endpoints:
-            endpoint = self._access.endpoints[self._endpoint]
             try:
-                async with self._opened().post(f"{endpoint}/v3/{what}", data=orjson.dumps(asked), headers=self._headers()) as response:
-                    body = await response.read()
-                if response.status < 400:
-                    return dict(orjson.loads(body))
-                said = _said(response.status, body)
-                if said.code in (INVALID, REFUSED, NOT_NOW, UNAUTHENTICATED):
-                    raise said
-                failed = said
+                return await self._ask_endpoint(what, asked)
+            except _Said as exc:
+                if exc.code in (INVALID, REFUSED, NOT_NOW, UNAUTHENTICATED):
+                    raise
+                failed = exc
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
                 failed = exc
             self._endpoint = (self._endpoint + 1) % len(self._access.endpoints)
         raise Away(self._failure(failed)) from failed
+
+    async def _ask_endpoint(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        url = f"{self._access.endpoints[self._endpoint]}/v3/{what}"
+        for again in (True, False):
+            try:
+                async with self._opened().post(url, data=orjson.dumps(asked), headers=self._headers()) as response:
+                    body = await response.read()
+            except aiohttp.ServerDisconnectedError:
+                if again:  # a connection that was kept since before a restart; nothing that is asked does harm a second time
+                    continue
+                raise
+            if response.status >= 400:
+                raise _said(response.status, body)
+            return dict(orjson.loads(body))
+        raise AssertionError("the second attempt returns or raises")
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -46,7 +46,8 @@ class EtcdNode:
     def start(self) -> EtcdNode:
         peer = f"http://127.0.0.1:{self._peer_port}"
         command = [
-            "etcd", "--name", "own", "--data-dir", str(self.home / "data"), "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
+            "etcd", "--name", "own", "--data-dir", str(self.home / "data"),
+            "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"own={peer}", *self._more,
         ]  # fmt: skip
         if self.tls:
