@@ -26,8 +26,9 @@ down: ## stop the stack that runs in .rs/data from another terminal
 
 setup: needs $(LOCKED) fetched ## only set up: environment, jars, browser assets
 
-test: setup $(DEVELOPED) lint ## set up, then ruff, mypy and pytest; options: make test ARGS="-k bridge"
-	@$(BIN)/python -m pytest $(ARGS)
+# Most tests wait for programs, so two at a time take little more than half as long. A file stays together: its tests share brokers.
+test: setup $(DEVELOPED) lint ## set up, then ruff, mypy and pytest; options: make test ARGS="-k bridge", one by one with ARGS="-n 0"
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 lint: $(LOCKED) $(DEVELOPED) ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -16,11 +16,35 @@ import pytest
 from pipeline.local.activemq import ActiveMQBroker
 from pipeline.local.kafka import KafkaNode
 from pipeline.local.ports import free_port
+from tests.last_words import pytest_runtest_makereport, pytest_runtest_setup  # noqa: F401 - hooks
+
+PATIENCE_S = 120
+"""How long tests wait for what must come: long on purpose, since only what is broken takes so long, on however busy a machine."""
 
 JARS = Path(os.environ.get("RS_JARS", Path(__file__).parents[1] / ".rs" / "jars"))
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
+# Files that take longest, with what they wait for; where files run side by side they begin first, so that none is left at the end.
+LONGEST = (
+    "runtime/test_holes.py",
+    "e2e/test_spine.py",
+    "rebuild/test_rebuild.py",
+    "agents/test_scenarios.py",
+    "rebuild/test_partitions.py",
+    "agents/test_worker.py",
+    "agents/test_crash_model.py",
+    "bridge/test_outages.py",
+    "rebuild/test_watch.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = PATIENCE_S) -> None:
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if process.poll() is not None:
@@ -46,7 +70,7 @@ def running(command: list[str], log: Path, port: int) -> Iterator[subprocess.Pop
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

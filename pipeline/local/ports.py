@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import random
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+UNASKED = 15_000, 32_000  # below net.ipv4.ip_local_port_range
 LISTENING = "0A"  # state column of /proc/net/tcp
 
 
@@ -33,11 +35,14 @@ def faults(ports: Iterable[Port]) -> list[str]:
     return found
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def free_port(host: str = "127.0.0.1", *, udp: bool = False) -> int:
+    """A port nobody has now, and that the kernel gives to no connection: a client that asks again and again for a server that is
+    away could otherwise be given the server's own port, and connect to itself."""
+    while True:
+        number = random.randint(*UNASKED)  # noqa: S311 - not for secrets
+        with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as probe:
+            probe.bind((host, number))
+            return number
 
 
 def user_of(number: int) -> str | None:

@@ -30,7 +30,8 @@ from pipeline.settings import Settings, read
 from tests.agents import oracle
 from tests.agents.world import MINUTE, T0, differences, event, random_events, said, wanted
 from tests.agents.world import record as billing_record
-from tests.conftest import free_port, kafka_node
+from tests.conftest import PATIENCE_S, free_port, kafka_node
+from tests.topics import without_topics
 
 PARTITIONS = 4
 FAUST = Path(sys.executable).with_name("faust")
@@ -57,7 +58,7 @@ def worker(settings: Settings, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
+            process.wait(PATIENCE_S)
         process.kill()
         process.wait()
 
@@ -87,6 +88,7 @@ async def post(settings: Settings, events: list[dict[str, Any]], to: int | None 
 
 
 async def test_kill_minus_nine_leaves_exact_tables(settings: Settings, tmp_path: Path) -> None:
+    await without_topics(settings.kafka.bootstrap)  # others make them with other partitions
     await create_topics(settings)
     rnd = random.Random(7)
     events = random_events(rnd, 1500, span_min=20)
@@ -103,7 +105,7 @@ async def test_kill_minus_nine_leaves_exact_tables(settings: Settings, tmp_path:
     await post(settings, [last])
     want = wanted(oracle.bins([*events, {**last, "tenant_path": [1]}], base_of(now)))
     with worker(settings, tmp_path):
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         got: dict[Any, Any] = {}
         while got != want and time.monotonic() < end:
             await asyncio.sleep(1)
@@ -116,8 +118,8 @@ async def values(settings: Settings, topic: str) -> list[Any]:
     return [record async for record in records(settings.kafka.bootstrap, topic, range(PARTITIONS))]
 
 
-async def until(found: Callable[[], Awaitable[Any]], seconds: float) -> Any:
-    end = time.monotonic() + seconds
+async def until(found: Callable[[], Awaitable[Any]]) -> Any:
+    end = time.monotonic() + PATIENCE_S
     while not (what := await found()):
         assert time.monotonic() < end, "not within the time"
         await asyncio.sleep(0.3)
@@ -155,13 +157,13 @@ async def silent_call(settings: Settings, tmp_path: Path) -> None:
         async def there() -> bool:
             return key in await rows(mortal, topics.CALLS_CHANGELOG, Call)
 
-        await until(there, 60)
+        await until(there)
         await asyncio.sleep(4)
         assert await closings() == []  # it has been silent for long, but nobody knows whether the bridge works
         bridge = HealthServer("127.0.0.1", mortal.health.bridge_port, {})
         await bridge.start()
         try:
-            closing, *_ = await until(closings, 60)  # a rebalance before it is folded brings another, which changes nothing
+            closing, *_ = await until(closings)  # a rebalance before it is folded brings another, which changes nothing
         finally:
             await bridge.stop()
         assert orjson.loads(closing.value) == {
@@ -176,7 +178,7 @@ async def silent_call(settings: Settings, tmp_path: Path) -> None:
             call = (await rows(mortal, topics.CALLS_CHANGELOG, Call)).get(key)
             return call is not None and call.sessions[0].timed_out == now
 
-        await until(timed_out, 60)
+        await until(timed_out)
         ten_minutes_on = [{**event("call.start", now + 10 * MINUTE, n, session="other", call=0xABCDE0)} for n in range(2)]
         partition = topics.partition_of(key, PARTITIONS)
         await post(mortal, ten_minutes_on, partition)
@@ -186,4 +188,4 @@ async def silent_call(settings: Settings, tmp_path: Path) -> None:
             rows_gone = {r.key for r in await values(mortal, FIRST.changelog("activity")) if r.value is None}
             return key in gone and any(key.startswith(b"RM|component_type|@") for key in rows_gone)
 
-        await until(left, 60)
+        await until(left)

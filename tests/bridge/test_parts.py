@@ -22,6 +22,7 @@ from pipeline.bridge.sender import MAX_BATCH_BYTES, Record, Retired, Sender
 from pipeline.settings import read
 from pipeline.topics import BILLING, QUARANTINE
 from tests.bridge.support import custom, left_in, post
+from tests.conftest import PATIENCE_S
 
 STOMP_ID = "ID:host-45527-1795370283963-4:10:-1:1:1"
 OPENWIRE_ID = "ID:host-36063-1795370290839-1:1:1:1:1"
@@ -63,7 +64,7 @@ async def test_inbox_loses_no_wake_up() -> None:
     thread.start()
     got: list[Taken] = []
     while len(got) < count:
-        got += await asyncio.wait_for(inbox.take(50, 10_000), 10)
+        got += await asyncio.wait_for(inbox.take(50, 10_000), PATIENCE_S)
     thread.join()
     assert [int(message.ack_id) for message in got] == list(range(count))
 
@@ -125,7 +126,7 @@ class HeldSender(Sender):
 
 
 async def _until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -153,7 +154,7 @@ async def test_what_nobody_understands_ends_the_bridge(activemq: int, queue: str
     bridge = Bridge(read(activemq={"port": activemq, "queues": [queue]}), HeldSender())
     await bridge.start()
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(bridge.failed, 20)
+        await asyncio.wait_for(bridge.failed, PATIENCE_S)
     await bridge.stop()
     assert len(await asyncio.to_thread(left_in, activemq, queue)) == 1
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import psutil
 
-from tests.conftest import free_port
+from tests.conftest import PATIENCE_S, free_port
 
 COUNTS = ("arrivals", "completed", "in_progress", "burst", "results", "actions", "last_actions", "failures")
 RS = [sys.executable, "-m", "pipeline.cli"]
@@ -44,7 +44,7 @@ class Stack:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen([*RS, "up", "--no-simulator"], env=self.environment, stdout=output, stderr=subprocess.STDOUT)
 
-    def wait_until_ready(self, timeout_s: float = 120) -> None:
+    def wait_until_ready(self, timeout_s: float = 2 * PATIENCE_S) -> None:
         end = time.monotonic() + timeout_s
         while "Ready after" not in self.output.read_text():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -53,7 +53,7 @@ class Stack:
 
     def rs(self, *arguments: str) -> str:
         """Run an `rs` command against the stack. Raises CalledProcessError."""
-        done = subprocess.run([*RS, *arguments], env=self.environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run([*RS, *arguments], env=self.environment, capture_output=True, text=True, timeout=3 * PATIENCE_S)
         if done.returncode:
             raise RuntimeError(f"rs {' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -75,7 +75,7 @@ class Stack:
     def stop(self) -> int:
         """Ctrl-C, and the exit code."""
         self.process.send_signal(2)
-        return self.process.wait(90)
+        return self.process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager

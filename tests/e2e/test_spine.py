@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.agents import oracle
 from tests.agents.world import differences, wanted
-from tests.conftest import need_brokers
+from tests.conftest import PATIENCE_S, need_brokers
 from tests.e2e.stack import RS, Stack, bins, stack
 
 START = "2026-03-02T08:00:00Z"
@@ -41,7 +41,7 @@ def elements(line: bytes) -> list[dict[str, Any]]:
     return body if isinstance(body, list) else [body]
 
 
-def until(true: Callable[[], bool], timeout_s: float = 90) -> bool:
+def until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if true():

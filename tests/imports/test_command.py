@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner, Result
 
 from pipeline import settings, topics
 from pipeline.cli import build
 from pipeline.imports.stream_time import newest
+from tests.bridge.support import take_from
 from tests.conftest import free_port
 from tests.imports.test_ivr_csv import AGENT, FILE, file_of
-from tests.posting.test_poster import read_queue
+from tests.topics import made_anew
 
 CALL_TS = 1_280_642_400_000  # of AGENT
 HOUR = 3_600_000
@@ -35,15 +35,7 @@ def rs(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 async def log_of(bootstrap: str, *records: tuple[int, int]) -> None:
     """A new rs.billing of two partitions with these (ts, receipt) in the first."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        if topics.BILLING in await admin.list_topics():
-            await admin.delete_topics([topics.BILLING])
-            await asyncio.sleep(1)
-        await admin.create_topics([NewTopic(topics.BILLING, 2, 1)])
-    finally:
-        await admin.close()
+    await made_anew(bootstrap, [topics.BILLING], 2)
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         for ts, receipt in records:
             await producer.send_and_wait(topics.BILLING, json.dumps({"ts": ts}).encode(), b"G", 0, timestamp_ms=receipt)
@@ -78,8 +70,7 @@ def test_history_within_lateness_is_posted_in_order_of_time(kafka: str, activemq
     assert result.exit_code == 0, result.output
     counts = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert {"rows 30", "calls 30", "sessions 60", "events 270", "messages confirmed 3", "left out: vru_back 0"} <= set(counts)
-    bodies = read_queue(activemq, "import.posted", {"never"}, timeout_s=2).bodies
-    batches = [json.loads(body) for body in bodies]
+    batches = [json.loads(frame.body) for frame in take_from(activemq, "import.posted")]
     assert [len(batch) for batch in batches] == [100, 100, 70]
     times = [event["ts"] for batch in batches for event in batch]
     assert times == sorted(times)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from agents.keys import Dimension, activity_key, bin_key, tick_key
@@ -18,6 +17,7 @@ from pipeline.cli import build
 from pipeline.generation import FIRST
 from pipeline.messages.types import CallStart
 from pipeline.runtime import codec
+from tests.topics import made_anew
 
 GUID = "0F8A6C1E-2B7D-4E55-9C3A-5D1E77AB0C42"
 PARTITIONS = 4
@@ -45,15 +45,7 @@ def changelogs(kafka: str) -> str:
 
 
 async def fill(kafka: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        present = await admin.list_topics()
-        mine = [FIRST.changelog(table) for table in inspect.TABLES]
-        await admin.delete_topics([topic for topic in mine if topic in present])
-        await admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in mine])
-    finally:
-        await admin.close()
+    await made_anew(kafka, [FIRST.changelog(table) for table in inspect.TABLES], PARTITIONS)
     bin_start = 1_795_000_200_000
     figures = Figures({"INBOUND": 3}, {"INBOUND": 1}, {"USER_END": 1}, {"USER_END": Spread(1, 5, 25, 5, 5, {1: 1})})
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:

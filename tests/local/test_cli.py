@@ -12,6 +12,7 @@ from pipeline.cli import COMMANDS, build
 from pipeline.cli.up import assigned
 from pipeline.local.ports import free_port
 from pipeline.settings import Bridge, WrongSettings
+from tests.conftest import PATIENCE_S
 
 LOADED = """
 import sys
@@ -29,7 +30,7 @@ def rs(*arguments: str, cwd: Path | None = None, **environment: str) -> subproce
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

@@ -1,5 +1,8 @@
 import os
 import socket
+from pathlib import Path
+
+import pytest
 
 from pipeline.local.ports import Port, faults, free_port, user_of
 
@@ -21,6 +24,14 @@ def test_free_ports_have_no_fault_and_no_user() -> None:
     number = free_port()
     assert faults([Port("reports", "127.0.0.1", number, "RS_REPORTS__PORT")]) == []
     assert user_of(number) is None
+
+
+def test_a_free_port_is_none_that_a_client_may_be_given() -> None:
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if not given.exists():
+        pytest.skip("NOT TESTED: only Linux tells which ports it gives to connections")
+    least, most = map(int, given.read_text().split())
+    assert not any(least <= free_port(udp=udp) <= most for udp in [False, True] * 20)
 
 
 def test_a_port_in_time_wait_is_free() -> None:

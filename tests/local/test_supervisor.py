@@ -15,6 +15,7 @@ import pytest
 from pipeline.local import supervisor as module
 from pipeline.local.part import Part, StackFault, Step
 from pipeline.local.supervisor import Backoff, Child, Supervisor
+from tests.conftest import PATIENCE_S
 
 
 class Said(list[tuple[str, str]]):
@@ -47,7 +48,7 @@ def exists(path: Path):
     return ready
 
 
-async def until(holds: Callable[[], bool], within_s: float = 10) -> None:
+async def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     end = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < end, "did not come about in time"
@@ -204,11 +205,13 @@ def test_children_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     supervisor = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
     assert supervisor.stdout is not None
     orphan = int(supervisor.stdout.readline())
-    time.sleep(0.3)  # the launcher has to have made its request
-    assert Path(f"/proc/{orphan}").exists()
+    end = time.monotonic() + PATIENCE_S
+    while b"tied.py" in Path(f"/proc/{orphan}/cmdline").read_bytes():  # then the launcher has made its request and is the program
+        assert time.monotonic() < end, "the child did not start"
+        time.sleep(0.02)
     supervisor.kill()
     supervisor.wait()
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE_S
     while _runs(orphan):
         assert time.monotonic() < end, "the child outlives its supervisor"
         time.sleep(0.05)

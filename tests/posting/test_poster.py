@@ -10,7 +10,7 @@ import stomp
 
 from pipeline.posting import Poster, PostingError
 from pipeline.settings import ActiveMQ
-from tests.conftest import free_port
+from tests.conftest import PATIENCE_S, free_port
 
 
 class Reader(stomp.ConnectionListener):
@@ -28,7 +28,7 @@ class Reader(stomp.ConnectionListener):
             self.complete.set()
 
 
-def read_queue(port: int, queue: str, expected: set[str], timeout_s: float = 20) -> Reader:
+def read_queue(port: int, queue: str, expected: set[str], timeout_s: float = PATIENCE_S) -> Reader:
     """Everything in the queue, once all expected bodies were seen or the time is over."""
     reader = Reader(expected)
     link = stomp.Connection12([("127.0.0.1", port)])
@@ -173,11 +173,11 @@ def test_a_receipt_that_comes_while_the_message_is_sent_is_not_waited_for(active
         def slow_return(body: bytes, receipt: str | None) -> None:
             sends(body, receipt)
             with link.changed:
-                assert link.changed.wait_for(lambda: receipt is None or link.confirmed >= int(receipt), timeout=10)
+                assert link.changed.wait_for(lambda: receipt is None or link.confirmed >= int(receipt), timeout=PATIENCE_S)
 
         poster._send = slow_return
         poster.post(b"{}")
         flushed = threading.Thread(target=poster.flush, daemon=True)
         flushed.start()
-        flushed.join(5)
+        flushed.join(PATIENCE_S)
         assert not flushed.is_alive()

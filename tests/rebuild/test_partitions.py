@@ -34,9 +34,10 @@ from sinks.sql.writer import Writer
 from sinks.topic_id import topic_id
 from tests.bridge.support import Worker, custom, left_in
 from tests.bridge.support import post as post_messages
-from tests.conftest import kafka_node
+from tests.conftest import PATIENCE_S, kafka_node
 from tests.e2e.stack import RS, Stack, stack
 from tests.e2e.test_spine import judge, scenario
+from tests.topics import without_topics
 
 OLD, NEW = 4, 6
 COPY = Generation(2).own_log
@@ -57,12 +58,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 async def fresh_topics(settings: Settings) -> None:
     """Those of generation 1, empty, and nothing that an earlier test left."""
-    async with Log(settings.kafka.bootstrap) as log:
-        there = [name for name in await log._admin.list_topics() if name.startswith("rs")]
-        if there:
-            await log._admin.delete_topics(there)
-        while any([name.startswith("rs") for name in await log._admin.list_topics()]):  # noqa: ASYNC110, C419 - Kafka says it to whoever asks
-            await asyncio.sleep(0.1)
+    await without_topics(settings.kafka.bootstrap)
     await init.create_topics(settings)
 
 
@@ -70,7 +66,7 @@ async def with_log_of_its_own(settings: Settings, number: int, **more: Any) -> G
     """A generation with its topics; of its log there is nothing yet."""
     made = Generation(number, {}, billing=Generation(number).own_log, partitions=NEW, **more)
     made = msgspec.structs.replace(made, history=dict.fromkeys(range(NEW), 0))
-    await init.create(settings, topics.all_topics(0, made), made, time.monotonic() + 30)
+    await init.create(settings, topics.all_topics(0, made), made, time.monotonic() + PATIENCE_S)
     return made
 
 
@@ -164,14 +160,14 @@ async def test_a_bridge_that_knows_nothing_of_the_swap_acknowledges_nothing(own_
         copy = await with_log_of_its_own(settings, 2)
         await generations.make_current(own_kafka, copy)
         assert bridge.process is not None
-        assert await asyncio.to_thread(bridge.process.wait, 40) == 0
+        assert await asyncio.to_thread(bridge.process.wait, PATIENCE_S) == 0
         bridge.start()
         await until(lambda: queue_reached(own_kafka, COPY, 70))
         numbers = sorted(int(orjson.loads(record.value)["value"]) for record in await all_of(own_kafka, COPY, NEW))
         assert numbers == list(range(50, 120))
         assert sum((await ends_of(own_kafka, topics.BILLING)).values()) == 50
         await asyncio.to_thread(bridge.stop)
-        assert await asyncio.to_thread(left_in, activemq, queue) == []
+        assert await asyncio.to_thread(left_in, activemq, queue) == []  # after its stop nothing is on its way
     finally:
         bridge.kill()
 
@@ -180,7 +176,7 @@ async def queue_reached(bootstrap: str, topic: str, count: int) -> bool:
     return sum((await ends_of(bootstrap, topic)).values()) >= count
 
 
-async def until(true: Callable[[], Awaitable[bool]], timeout_s: float = 60) -> None:
+async def until(true: Callable[[], Awaitable[bool]], timeout_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not await true():  # noqa: ASYNC110 - what is asked has no event to wait for
             await asyncio.sleep(0.2)
@@ -286,13 +282,17 @@ def test_from_four_to_six_partitions_under_traffic(tmp_path: Path) -> None:
             traffic.join(0.2)
         begun = traffic.behind
         done = subprocess.run(
-            [*RS, "rebuild", "--yes", "--partitions", str(NEW)], env=made.environment, capture_output=True, text=True, timeout=120
+            [*RS, "rebuild", "--yes", "--partitions", str(NEW)],
+            env=made.environment,
+            capture_output=True,
+            text=True,
+            timeout=3 * PATIENCE_S,
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         assert begun < traffic.behind < len(lines) - PART  # it went on from before to after
         assert "\n0 differences in " in done.stdout
         traffic.may_end.set()
-        traffic.join(60)
+        traffic.join(PATIENCE_S)
         assert traffic.failure is None
         judge(made, events)
 

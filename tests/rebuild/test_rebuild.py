@@ -27,7 +27,7 @@ from sinks.databases import dialect_of
 from sinks.sql.compare import Differences
 from sinks.sql.retention import Keep, Purge, counted
 from tests.agents.world import MINUTE, T0, event, random_events
-from tests.conftest import kafka_node
+from tests.conftest import PATIENCE_S, kafka_node
 from tests.rebuild.stack import Stack, kill, running
 
 LATER = T0 + 7 * 60 * MINUTE  # open sessions have timed out, bins of the beginning are closed
@@ -62,7 +62,7 @@ def fed(stack: Stack) -> int:
     return int(found[0][0] or 0)
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 40) -> None:
+async def until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     end = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < end
@@ -75,7 +75,9 @@ def by_table(found: list[Differences]) -> dict[str, Differences]:
 
 def rs_rebuild(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline.cli", "rebuild", *arguments]
-    return subprocess.run(command, env={**os.environ, **stack.settings.environment()}, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, env={**os.environ, **stack.settings.environment()}, capture_output=True, text=True, timeout=3 * PATIENCE_S
+    )
 
 
 async def test_rebuild(own_kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

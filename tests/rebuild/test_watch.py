@@ -12,7 +12,7 @@ from pipeline.generation import FIRST, Generation
 from pipeline.init import create_topics
 from pipeline.local.kafka import KafkaNode
 from pipeline.settings import read
-from tests.conftest import JARS, free_port, need_brokers, running
+from tests.conftest import JARS, PATIENCE_S, free_port, need_brokers, running
 
 AWAY_S = 6.0  # longer than the pauses of a client that reads
 
@@ -32,7 +32,7 @@ async def test_the_watch_goes_on_after_kafka_was_away(tmp_path: Path) -> None:
     assert not watch.done()
     with running(node.command(), tmp_path / "after.log", node.port):
         await generations.make_current(bootstrap, Generation(2))
-        known = await asyncio.wait_for(watch, 30)
+        known = await asyncio.wait_for(watch, PATIENCE_S)
     assert known is not None
     assert known.current == 2
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.conftest import PATIENCE_S
 from tests.runtime.job import pack_window
 from tests.runtime.world import World, call_of, stop, window_of
 
@@ -48,7 +49,7 @@ def round_of(world: World, app, topic, events, expected, mode="mix", seed=0, hit
     }
     workers = {name: world.start(app, topic, name=name, **env) for name in "AB"}
     began, next_hit = time.monotonic(), time.monotonic() + rnd.uniform(3, 6)
-    while done < events and time.monotonic() - began < 240:
+    while done < events and time.monotonic() - began < 2 * PATIENCE_S:
         for name, worker in workers.items():
             if worker.poll() is not None:
                 workers[name] = world.start(app, topic, name=name, **env)

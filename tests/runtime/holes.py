@@ -6,13 +6,14 @@ import time
 from rocksdict import Options, Rdict
 
 from pipeline.runtime import codec
+from tests.conftest import PATIENCE_S
 from tests.runtime.world import N, call_of, event, records, stop, until, window_of
 
 NOTHING = [None] * N
 
 
-def all_committed(world, app, topic, end, timeout=40):
-    return until(lambda: world.committed(app, topic)[0] == end, timeout)
+def all_committed(world, app, topic, end):
+    return until(lambda: world.committed(app, topic)[0] == end)
 
 
 def assert_exact(world, app, n):
@@ -25,10 +26,7 @@ def assert_exact(world, app, n):
 def exception_in_body(world, app, topic):
     """The fold raises in its third chunk: the worker exits, nothing of that chunk is committed; once mended all is there."""
     world.make(topic, records(1000))
-    worker = world.start(app, topic, FAULT="body", CHUNK="100")
-    began = time.monotonic()
-    assert worker.wait(30) not in (0, None)
-    assert time.monotonic() - began < 20
+    assert world.start(app, topic, FAULT="body", CHUNK="100").wait(PATIENCE_S) not in (0, None)
     assert (world.committed(app, topic)[0] or 0) <= world.calls(app) <= 250  # a cut may be written and not yet committed
     log = world.log(app)
     assert log.count("nothing more is committed: RuntimeError: fold failed") == 1, log
@@ -41,7 +39,7 @@ def exception_in_body(world, app, topic):
 def produce_failure(world, app, topic):
     """Every changelog send fails: the worker exits, nothing is committed."""
     world.make(topic, records(1000))
-    assert world.start(app, topic, FAULT="produce").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="produce").wait(PATIENCE_S) not in (0, None)
     assert world.committed(app, topic) == NOTHING
     assert world.read(f"{app}-calls-changelog") == []
 
@@ -50,7 +48,7 @@ def poison_record(world, app, topic):
     """A record that does not decode, and a body without a net: the worker exits each time, the commit never passes it."""
     world.make(topic, [*records(100), (0, b"x", b"{nonsense"), *records(10, start=100)])
     for _ in range(2):
-        assert world.start(app, topic, CHUNK="50").wait(30) not in (0, None)
+        assert world.start(app, topic, CHUNK="50").wait(PATIENCE_S) not in (0, None)
         assert (world.committed(app, topic)[0] or 0) <= 100
 
 
@@ -60,7 +58,7 @@ def hook_fails(world, app, topic):
     worker = world.start(app, topic, JOB="bad-hook", BEAT="0.3")
     assert all_committed(world, app, topic, 50)
     world.send(topic, records(50, start=50))
-    assert worker.wait(30) not in (0, None)
+    assert worker.wait(PATIENCE_S) not in (0, None)
     assert world.log(app).count("nothing more is committed: RuntimeError: hook failed") == 1
     assert world.committed(app, topic)[0] <= 99
     mend(world, app, topic, end=100)
@@ -70,7 +68,7 @@ def hook_fails(world, app, topic):
 def dropped_records(world, app, topic):
     """A chunk vanishes between fetch and fold: the worker stops instead of committing over it."""
     world.make(topic, records(20000))
-    assert world.start(app, topic, FAULT="drop", CHUNK="100").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="drop", CHUNK="100").wait(PATIENCE_S) not in (0, None)
     assert "LostRecords" in world.log(app)
     assert (world.committed(app, topic)[0] or 0) <= 1000
 
@@ -81,7 +79,7 @@ def dropped_records(world, app, topic):
 def second_table_fails(world, app, topic):
     """The calls changelog fails: windows are written, calls are not, nothing is committed; a good worker gets exact windows."""
     world.make(topic, records(1000))
-    assert world.start(app, topic, FAULT="calls").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="calls").wait(PATIENCE_S) not in (0, None)
     assert world.committed(app, topic) == NOTHING
     assert world.read(f"{app}-win-changelog")
     assert not world.read(f"{app}-calls-changelog")
@@ -92,7 +90,7 @@ def second_table_fails(world, app, topic):
 def other_boundaries(world, app, topic):
     """A crash between the two tables, replayed with smaller cuts: a mark never goes back."""
     world.make(topic, records(1000))
-    assert world.start(app, topic, FAULT="calls", INTERVAL="2").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="calls", INTERVAL="2").wait(PATIENCE_S) not in (0, None)
     assert world.read(f"{app}-win-changelog")
     mend(world, app, topic, CHUNK="50", MAX_EVENTS="1", SLOW="0.1")
     assert_exact(world, app, 1000)
@@ -101,7 +99,7 @@ def other_boundaries(world, app, topic):
 def commit_refused(world, app, topic):
     """All is written but the commit is refused: the worker exits; the replay doubles nothing."""
     world.make(topic, records(1000))
-    assert world.start(app, topic, FAULT="commit").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="commit").wait(PATIENCE_S) not in (0, None)
     assert world.committed(app, topic) == NOTHING
     assert world.calls(app) > 0
     mend(world, app, topic)
@@ -111,7 +109,7 @@ def commit_refused(world, app, topic):
 def control_wrong_order(world, app, topic):
     """Control: with calls before windows, counts must get lost, or `second_table_fails` proves nothing."""
     world.make(topic, records(1000))
-    assert world.start(app, topic, FAULT="wrong-order").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="wrong-order").wait(PATIENCE_S) not in (0, None)
     mend(world, app, topic)
     assert world.windows(app) < 1000
 
@@ -119,7 +117,7 @@ def control_wrong_order(world, app, topic):
 def control_no_marks(world, app, topic):
     """Control: rows without marks must count twice, or `commit_refused` proves nothing."""
     world.make(topic, records(1000))
-    assert world.start(app, topic, FAULT="nomark").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="nomark").wait(PATIENCE_S) not in (0, None)
     mend(world, app, topic)
     assert world.windows(app) > 1000
 
@@ -150,9 +148,10 @@ def empty_partitions(world, app, topic):
     assert until(lambda: world.committed(app, topic) == [None, None, 500, None])
     assert stop(worker) == 0
     written = len(world.read(f"{app}-calls-changelog"))
-    worker = world.start(app, topic)
-    time.sleep(4)
-    assert worker.poll() is None
+    say = world.home / f"say-{app}"
+    worker = world.start(app, topic, SAY=str(say), BEAT="0.3")
+    assert until(say.exists)  # its partitions are assigned and recovered
+    time.sleep(2)  # cuts that must write nothing
     assert stop(worker) == 0
     assert world.committed(app, topic) == [None, None, 500, None]
     assert len(world.read(f"{app}-calls-changelog")) == written
@@ -165,7 +164,7 @@ def nothing_assigned(world, app, topic):
     first = world.start(app, topic, PARTITIONS="1")
     assert until(lambda: world.committed(app, topic, 1) == [100])
     second = world.start(app, topic, PARTITIONS="1", name="2", FAULT="duplicates")
-    time.sleep(4)
+    assert until(lambda: world.members(app) == 2)
     assert second.poll() is None
     first.kill()
     world.send(topic, records(100, start=100))
@@ -197,7 +196,7 @@ def retention_passed_the_commit(world, app, topic):
     world.send(topic, records(200, start=100))
     world.delete_records(topic, 0, 150)
     for _ in range(2):
-        assert world.start(app, topic).wait(30) not in (0, None)
+        assert world.start(app, topic).wait(PATIENCE_S) not in (0, None)
     assert f"{topic}[0] should go on at offset 100 (committed by group {app}), but its first record is 150" in world.log(app)
     assert world.committed(app, topic)[0] == 100
 
@@ -210,10 +209,9 @@ def topic_made_again(world, app, topic):
     stop(worker)
     before = world.commits(app, topic)
     world.delete_topic(topic)
-    time.sleep(1)
     world.make(topic, records(10))
     world.commit(app, topic, before)  # the broker drops a deleted topic's commits; a restored or mirrored group has them
-    assert world.start(app, topic).wait(30) not in (0, None)
+    assert world.start(app, topic).wait(PATIENCE_S) not in (0, None)
     assert f"{topic}[0] should go on at offset 100 (committed by group {app}), but it ends at 10" in world.log(app)
 
 
@@ -223,7 +221,7 @@ def changelog_not_assigned(world, app, topic):
     world.make(topic, records(200))
     mend(world, app, topic, end=200)
     world.send(topic, records(200, start=200))
-    assert world.start(app, topic, FAULT="blind").wait(30) not in (0, None)
+    assert world.start(app, topic, FAULT="blind").wait(PATIENCE_S) not in (0, None)
     assert f"{topic}[0] was assigned without {app}-calls-changelog[0]" in world.log(app)
     assert world.committed(app, topic)[0] == 200
     mend(world, app, topic, end=400)
@@ -233,7 +231,7 @@ def changelog_not_assigned(world, app, topic):
 def other_partition_count(world, app, topic):
     """A table with other partitions than its source: refused."""
     world.make(topic, records(10), partitions=2)
-    assert world.start(app, topic).wait(30) not in (0, None)
+    assert world.start(app, topic).wait(PATIENCE_S) not in (0, None)
     assert "make them equal" in world.log(app)
     assert world.commits(app, topic) == {}
 
@@ -279,7 +277,7 @@ def slow_body(world, app, topic):
     """A body that blocks the event loop for 9 s (session 6 s) and one that awaits 9 s: still a member, nothing lost."""
     world.make(topic, records(200))
     worker = world.start(app, topic, FAULT="slow", CHUNK="100")
-    assert all_committed(world, app, topic, 200, 60), world.log(app)[-3000:]
+    assert all_committed(world, app, topic, 200), world.log(app)[-3000:]
     assert stop(worker) == 0
     assert_exact(world, app, 200)
 
@@ -288,9 +286,9 @@ def revoked_while_busy(world, app, topic):
     """Partitions are revoked while a body is in the middle of a chunk: it finishes, is committed, the other goes on; no duplicate."""
     world.make(topic, records(3000, partitions=range(4)))
     first = world.start(app, topic, SLOW="0.3", CHUNK="100", INTERVAL="5")
-    time.sleep(5)
+    assert until(lambda: any(world.committed(app, topic)))  # its first cut: there is much more to do, and it is always busy
     second = world.start(app, topic, name="2", FAULT="duplicates", CHUNK="100")
-    assert until(lambda: sum(at or 0 for at in world.committed(app, topic)) == 12000, 90)
+    assert until(lambda: sum(at or 0 for at in world.committed(app, topic)) == 12000)
     assert (stop(first), stop(second)) == (0, 0), world.log(app, "2")[-3000:]
     assert_exact(world, app, 12000)
 
@@ -302,7 +300,7 @@ def outbox_carries_the_new_mark(world, app, topic):
     """Outbox records are the rows as written: same bytes, the new mark, and there even if the table behind fails."""
     world.make(topic, records(1000))
     world.make(topic + "-out")
-    assert world.start(app, topic, JOB="outbox", FAULT="calls").wait(30) not in (0, None)
+    assert world.start(app, topic, JOB="outbox", FAULT="calls").wait(PATIENCE_S) not in (0, None)
     sent, written = world.read(topic + "-out"), world.read(f"{app}-win-changelog")
     assert [(row.key, row.value) for row in sent] == [(row.key, row.value) for row in written] != []
     assert [row.headers for row in sent] == [(("at", b"cut"),)] * len(sent)
@@ -406,9 +404,8 @@ def two_checkpoints_and_an_ordinary_agent(world, app, topic):
     assert until(lambda: notes.exists() and sorted(notes.read_bytes().splitlines()) == [b"note %d" % n for n in range(4)])
     assert world.committed(app, topic + "-two") == NOTHING
     world.send(topic, records(1000, start=1000))
-    began = time.monotonic()
-    assert all_committed(world, app, topic, 2000)
-    assert time.monotonic() - began < 5
+    assert all_committed(world, app, topic, 2000)  # while the other is held
+    assert world.committed(app, topic + "-two") == NOTHING
     block.unlink()
     assert until(lambda: world.committed(app, topic + "-two") == [60_000] * 4)
     assert until(lambda: world.committed(app, topic + "-plain") == [1] * 4)
@@ -424,7 +421,7 @@ def ordinary_agent_fails(world, app, topic):
     world.make(topic + "-plain", [(0, b"", b"raise")])
     notes = world.home / f"notes-{app}"
     worker = world.start(app, topic, JOB="second,ordinary", NOTES=str(notes), CHUNK="100", SLOW="0.05")
-    assert worker.wait(30) not in (0, None)
+    assert worker.wait(PATIENCE_S) not in (0, None)
     assert "ordinary agent failed" in world.log(app)
     mend(world, app, topic)
     assert_exact(world, app, 1000)
@@ -442,13 +439,13 @@ def stage_with_its_own_offsets(world, app, topic):
         worker.kill()
         worker.wait()
     worker = world.start(app, topic, **env)
-    assert until(lambda: world.stored(store)[0] == 12_000, 40)
+    assert until(lambda: world.stored(store)[0] == 12_000)
     assert until(lambda: world.committed(app, topic) == [3000] * 4)
     assert stop(worker) == 0
     world.commit(app, topic, {0: 0, 1: 1500})
     world.send(topic, records(100, start=3000))
     worker = world.start(app, topic, **env)
-    assert until(lambda: world.stored(store)[0] >= 12_100, 40)
+    assert until(lambda: world.stored(store)[0] >= 12_100)
     assert until(lambda: world.committed(app, topic) == [3100, 3000, 3000, 3000])
     assert stop(worker) == 0
     assert world.stored(store) == (12_100, 12_100)
@@ -464,7 +461,7 @@ def stage_behind_retention(world, app, topic):
     stop(worker)
     world.send(topic, records(100, start=100))
     world.delete_records(topic, 0, 150)
-    assert world.start(app, topic, **env).wait(30) not in (0, None)
+    assert world.start(app, topic, **env).wait(PATIENCE_S) not in (0, None)
     assert "should go on at offset 100 (kept by a stage), but its first record is 150" in world.log(app)
 
 

@@ -5,6 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tests.conftest import PATIENCE_S
+from tests.last_words import last_words
 from tests.runtime import crash, holes
 from tests.runtime.world import World
 
@@ -56,9 +58,14 @@ def running(request, world):
 
 def run(case, world):
     name = case.__name__.replace("_", "-")
-    case(world, name, name + "-ev")
+    try:
+        case(world, name, name + "-ev")
+    except Exception as exc:
+        for log in sorted(world.home.glob(f"log-{name}*")):
+            exc.add_note(f"-- end of {log.name}\n{last_words(log)}")
+        raise
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_hole(case, running: dict[object, Future]):
-    running[case].result(180)
+    running[case].result(5 * PATIENCE_S)  # it may have waited for others

@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from pipeline.runtime import codec
+from tests.conftest import PATIENCE_S
 from tests.runtime.job import Call, Window
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ class World:
         return there
 
     def _run(self, coro):
-        return asyncio.run_coroutine_threadsafe(coro, self._loop).result(120)
+        return asyncio.run_coroutine_threadsafe(coro, self._loop).result(PATIENCE_S)
 
     async def _open(self):
         self.admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
@@ -109,7 +110,12 @@ class World:
         self._run(self.admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset=before)}))
 
     def delete_topic(self, topic):
-        self._run(self.admin.delete_topics([topic]))
+        async def delete():
+            await self.admin.delete_topics([topic])
+            while topic in await self.admin.list_topics():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+        self._run(delete())
 
     def read(self, topic) -> list[Read]:
         async def read():
@@ -139,6 +145,12 @@ class World:
         except GroupCoordinatorNotAvailableError:  # the first group of a new broker: its topic is being made
             return {}
         return {tp.partition: commit for tp, commit in found.items() if tp.topic == topic and commit.offset >= 0}
+
+    def members(self, group):
+        """Of a group between two rebalances; 0 while one goes on."""
+        (answer,) = self._run(self.admin.describe_consumer_groups([group]))
+        (_, _, state, _, _, members, *_) = answer.groups[0]
+        return len(members) if state == "Stable" else 0
 
     def committed(self, group, topic, partitions=N):
         """The committed offset of each partition, None where there is none."""
@@ -213,7 +225,7 @@ def records(n, partitions=(0,), start=0):
     return [(p, b"c%d" % (i % 10), event(i // 10)) for p in partitions for i in range(start, start + n)]
 
 
-def until(condition, timeout=30):
+def until(condition, timeout=PATIENCE_S):
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         if condition():
@@ -227,7 +239,7 @@ def stop(worker, how=signal.SIGTERM):
     if worker.poll() is None:
         worker.send_signal(how)
     try:
-        return worker.wait(20)
+        return worker.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
         worker.kill()
         worker.wait()

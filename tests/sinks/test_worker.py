@@ -15,15 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaProducer
 
-from pipeline import topics
+from pipeline import reading, topics
 from sinks.sql.sqlite import SQLite
 from sinks.topic_id import topic_id
-from tests.conftest import free_port
+from tests.conftest import PATIENCE_S, free_port
 from tests.sinks.builders import T0, FakeRecord, bin_record, call_record, event_record, guid, tick_record
 from tests.sinks.contract import select, stored
+from tests.topics import made_anew
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2
@@ -32,15 +32,8 @@ pytestmark = pytest.mark.slow
 
 
 async def make_topics(broker: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
-    await admin.start()
     names = [topics.BILLING, topics.EVENTS, topics.CALLS_CHANGELOG, topics.TENANTS_CHANGELOG, topics.SINK_QUARANTINE]
-    there = await admin.list_topics()
-    if old := [name for name in names if name in there]:
-        await admin.delete_topics(old)
-        await asyncio.sleep(1)
-    await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
-    await admin.close()
+    await made_anew(broker, names, PARTITIONS)
 
 
 async def send(broker: str, topic: str, records: list[FakeRecord]) -> None:
@@ -54,11 +47,7 @@ async def send(broker: str, topic: str, records: list[FakeRecord]) -> None:
 
 
 async def read_all(broker: str, topic: str) -> list[FakeRecord]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest")
-    await consumer.start()
-    got = await consumer.getmany(timeout_ms=2000)
-    await consumer.stop()
-    return [FakeRecord(r.offset, r.key, r.value, r.headers) for records in got.values() for r in records]
+    return [FakeRecord(r.offset, r.key, r.value, r.headers) async for r in reading.records(broker, topic, range(PARTITIONS))]
 
 
 @contextmanager
@@ -84,7 +73,7 @@ def worker(broker: str, data: Path, health_port: int) -> Iterator[subprocess.Pop
             process.kill()
 
 
-async def until(true: Callable[[], bool], process: subprocess.Popen[bytes], timeout_s: float = 40) -> None:
+async def until(true: Callable[[], bool], process: subprocess.Popen[bytes], timeout_s: float = PATIENCE_S) -> None:
     end = time.monotonic() + timeout_s
     while not true():
         assert process.poll() is None, "the worker ended: see sinks.log"
@@ -93,7 +82,7 @@ async def until(true: Callable[[], bool], process: subprocess.Popen[bytes], time
 
 
 def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as response:
         return str(response.read().decode())
 
 
@@ -150,7 +139,7 @@ async def test_kill_9_of_the_worker(kafka: str, tmp_path: Path) -> None:
         assert f'rs_sink_behind{{partition="0",topic="{topics.CALLS_CHANGELOG}"}} 0.0' in figures
         await until(lambda: float(re.findall(r"^rs_sink_purge_completed\S+ (\S+)", get(port, "/metrics"), re.MULTILINE)[0]) > 0, process)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
 
     rows = stored(store)
     highest = {n: max(mark for m, mark in log if m == n) for n in range(calls)}
@@ -171,7 +160,7 @@ async def test_a_store_that_was_removed_is_filled_again_from_the_beginning(kafka
         with worker(kafka, tmp_path, port) as process:
             await until(lambda: reached(store).get(topics.CALLS_CHANGELOG) == 20, process)
             process.terminate()
-            assert process.wait(20) == 0  # Kafka has the offsets now, too
+            assert process.wait(PATIENCE_S) == 0  # Kafka has the offsets now, too
         assert len(stored(store)["calls"]) == 20
         remove(store)
 
@@ -187,6 +176,6 @@ async def test_a_log_made_anew_stops_the_worker_with_the_step_to_take(kafka: str
     assert await topic_id(kafka, topics.BILLING) != first
     await send(kafka, topics.CALLS_CHANGELOG, [call_record(2, mark=1)])
     with worker(kafka, tmp_path, port) as process:
-        assert await asyncio.to_thread(process.wait, 40) != 0
+        assert await asyncio.to_thread(process.wait, PATIENCE_S) != 0
     assert "rs up --fresh" in (tmp_path / "sinks.log").read_text()
     assert [call[1] for call in stored(store)["calls"]] == [guid(1)]

@@ -16,6 +16,7 @@ from sinks.views.names import Names
 from sinks.views.parts import Answer, Parts, SetAside
 from sinks.views.rows import Readiness
 from sinks.views.view import View, stage_of
+from tests.conftest import PATIENCE_S
 
 READY, WAITS = Answer("ready"), Answer("notReady", {"database": "locked"})
 
@@ -30,7 +31,7 @@ async def test_a_process_is_asked_for_its_readiness_and_its_counts() -> None:
     await server.start()
     running = asyncio.create_task(asked.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while asked.answers["bridge"].readiness == "unknown" or asked.answers["agents"].readiness == "unknown":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     finally:
@@ -58,7 +59,7 @@ async def test_what_answers_nonsense_is_unreachable(body: bytes) -> None:
         port = server.sockets[0].getsockname()[1]
         asked = Parts({"bridge": f"http://127.0.0.1:{port}"})
         running = asyncio.create_task(asked.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while asked.answers["bridge"].readiness == "unknown":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         running.cancel()

@@ -20,6 +20,7 @@ from sinks.snmp.mib import GENERAL as OBJECTS
 from sinks.snmp.notices import Notice
 from sinks.snmp.tree import Source
 from sinks.views.rows import Figures, General, Tenant
+from tests.conftest import PATIENCE_S
 from tests.snmp.world import ROOT, by_master, eventually
 
 FIGURES = Figures(general=General(generation=3), tenants={(n,): Tenant(name="x" * 200) for n in range(1, 3000)})
@@ -48,10 +49,10 @@ class Master:
         self.server.close()
 
     async def connected(self) -> None:
-        self.reader, self.writer = await asyncio.wait_for(self.connections.get(), 10)
+        self.reader, self.writer = await asyncio.wait_for(self.connections.get(), PATIENCE_S)
 
     async def receive(self) -> tuple[codec.Header, Pdu]:
-        head = codec.header(await asyncio.wait_for(self.reader.readexactly(codec.HEADER_BYTES), 10))
+        head = codec.header(await asyncio.wait_for(self.reader.readexactly(codec.HEADER_BYTES), PATIENCE_S))
         _, pdu = codec.decode(head, await self.reader.readexactly(head.length))
         return head, pdu
 
@@ -85,7 +86,7 @@ async def master(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 async def until(check: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not check():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 

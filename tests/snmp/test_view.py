@@ -27,7 +27,7 @@ from pipeline.local.ports import free_port
 from pipeline.runtime import codec
 from pipeline.settings import Settings, WrongSettings, read
 from sinks.views.__main__ import targets_of, user_of
-from tests.conftest import JARS, need_brokers, running
+from tests.conftest import JARS, PATIENCE_S, need_brokers, running
 from tests.snmp.world import ROOT, Front, eventually, free_udp_port, need, trap_receiver
 
 PARTITIONS = 2
@@ -84,12 +84,12 @@ class View:
         return self.front.ask("snmpget", f"{ROOT}.{name}").strip().rpartition(": ")[2]
 
     def comes_to(self, name: str, value: str) -> None:
-        eventually(lambda: self.shows(name) == value, 30, 0.1)
+        eventually(lambda: self.shows(name) == value, every_s=0.1)
 
     def received(self, *numbers: int) -> None:
         """Wait until these notifications have come, in this order, and no others."""
         wanted = [f"OID: .{ROOT}.0.{number}\t" for number in numbers]
-        eventually(lambda: len(self.front.received()) >= len(wanted), 30)
+        eventually(lambda: len(self.front.received()) >= len(wanted))
         assert [text in line for text, line in zip(wanted, self.front.received(), strict=True)] == [True] * len(wanted)
 
 
@@ -131,7 +131,7 @@ async def test_the_view_follows_the_changelog_through_everything(node: KafkaNode
         await first.ticks(now)
         view = View(settings, traps, tmp_path / "view.log")
         try:
-            eventually(view.ready, 40)
+            eventually(view.ready)
             view.comes_to(tenant(102), "4")
             assert "No Such Instance" in view.shows(tenant(101))  # yesterday's
             assert view.shows("1.1.5.0") == "2"  # Kafka is up
@@ -147,7 +147,7 @@ async def test_the_view_follows_the_changelog_through_everything(node: KafkaNode
             view.received(5, 11)  # nobody does not answer; 102 is over its limit
 
             second = generations.Generation(2, state="swapping")
-            await create(settings, topics.topics_of(second, 60), second, time.monotonic() + 30)
+            await create(settings, topics.topics_of(second, 60), second, time.monotonic() + PATIENCE_S)
             rebuilt = Changelog(settings, second)
             await rebuilt.tenant(102, 5, now)
             await rebuilt.ticks(now)
@@ -164,11 +164,11 @@ async def test_the_view_follows_the_changelog_through_everything(node: KafkaNode
             with running(node.command(), tmp_path / "kafka.log", node.port):
                 view.comes_to("1.1.5.0", "2")
                 view.received(5, 11, 3, 4)
-                eventually(view.ready, 40)
+                eventually(view.ready)
                 await rebuilt.tenant(102, 6, now)
                 view.comes_to(tenant(102), "6")
                 view.process.terminate()
-                assert view.process.wait(20) == 0
+                assert view.process.wait(PATIENCE_S) == 0
         finally:
             view.process.kill()
             view.process.wait()
@@ -199,7 +199,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         given = read(kafka={"bootstrap": f"127.0.0.1:{free_port()}"}, snmp={"port": port, "health_port": free_port()}).environment()
         done = subprocess.run(
-            [sys.executable, "-m", "sinks.views"], env={**os.environ, **given}, capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "sinks.views"], env={**os.environ, **given}, capture_output=True, text=True, timeout=PATIENCE_S
         )
     assert done.returncode == 1
     assert f"cannot serve SNMP on 127.0.0.1:{port}/udp" in done.stderr

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -16,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.local.ports import free_port
 from sinks.snmp.agent import Address, Agent, User, engine_id
 from sinks.snmp.agentx.subagent import Subagent
 from sinks.snmp.mib import DOCUMENTATION, root
 from sinks.snmp.notices import Notice
 from sinks.snmp.tree import Source
 from sinks.views.rows import Figures
+from tests.conftest import PATIENCE_S
 
 ROOT = ".".join(map(str, root(DOCUMENTATION)))
 USER = User("reader", "authpass12", "privpass12")
@@ -41,12 +42,10 @@ def tool(name: str) -> str:
 
 
 def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port(udp=True)
 
 
-def eventually(check: Callable[[], object], timeout_s: float = 20, every_s: float = 0.05) -> None:
+def eventually(check: Callable[[], object], timeout_s: float = PATIENCE_S, every_s: float = 0.05) -> None:
     end = time.monotonic() + timeout_s
     while not check():
         assert time.monotonic() < end, "it did not come to pass"
@@ -128,7 +127,8 @@ class Front:
     def ask(self, command: str, *arguments: str, access: tuple[str, ...] = V2C, timeout_s: float = 5) -> str:
         """What a tool of Net-SNMP says, errors included."""
         given = [tool(command), *access, "-On", "-t", str(timeout_s), "-r", "0", *_options(arguments), f"127.0.0.1:{self.port}"]
-        done = subprocess.run([*given, *_rest(arguments)], env={"MIBS": "", "PATH": "/usr/bin"}, capture_output=True, text=True, timeout=60)
+        environment = {"MIBS": "", "PATH": "/usr/bin"}
+        done = subprocess.run([*given, *_rest(arguments)], env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
         return done.stdout + done.stderr
 
     def received(self) -> list[str]:
@@ -173,8 +173,6 @@ def trap_receiver(folder: Path, port: int) -> Iterator[Path]:
 def by_master(folder: Path, figures: Figures) -> Iterator[Front]:
     """Through snmpd."""
     need("snmpd", "snmpget", "snmptrapd")
-    from pipeline.local.ports import free_port
-
     loop, master = Loop(), Master(folder / "snmpd", agentx=free_port(), traps=free_udp_port())
     with trap_receiver(folder / "trapd", master.traps) as traps:
         master.start()

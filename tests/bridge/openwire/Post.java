@@ -16,14 +16,22 @@ import org.apache.activemq.ActiveMQConnectionFactory;
  * Posts messages over OpenWire, as a Java component does.
  *
  * <p>Arguments: broker URL, queue. Standard input: a message a line, "TYPE BASE64", TYPE being text, bytes, map, object,
- * stream or plain (a Message without body). Prints the JMS message id of each, in order.
+ * stream or plain (a Message without body). Prints the JMS message id of each, in order. With a third argument, read, it takes a message
+ * from the queue instead. POST_USER and POST_PASSWORD name who it is.
  */
 public final class Post {
     public static void main(String[] arguments) throws Exception {
-        Connection connection = new ActiveMQConnectionFactory(arguments[0]).createConnection();
+        ActiveMQConnectionFactory factory = new ActiveMQConnectionFactory(arguments[0]);
+        factory.setUserName(System.getenv("POST_USER"));
+        factory.setPassword(System.getenv("POST_PASSWORD"));
+        Connection connection = factory.createConnection();
         try {
             connection.start();
             Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            if (arguments.length > 2) {
+                System.out.println(session.createConsumer(session.createQueue(arguments[1])).receive(10_000).getJMSMessageID());
+                return;
+            }
             MessageProducer producer = session.createProducer(session.createQueue(arguments[1]));
             producer.setDeliveryMode(DeliveryMode.PERSISTENT);
             BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
