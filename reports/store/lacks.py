@@ -13,6 +13,9 @@ NO_DATABASE = 911
 NO_TABLE, NO_COLUMN = 208, 207
 NO_RIGHT = {229, 230, 916}
 TIMED_OUT = "HYT00"
+WHO = "the sinks worker does that when it starts, or the owner of the schema by rs init --database (docs/sqlserver.md)."
+NO_TABLES = f"The store has no tables yet: {WHO}"
+OLDER = f"The store is that of an older version and must be brought up to date: {WHO}"
 FREETDS_TIMED_OUT = 20003
 
 
@@ -22,9 +25,9 @@ def lack_of(where: str, error: pyodbc.Error) -> StoreUnavailable:
     if NO_DATABASE in given:
         return StoreUnavailable("missing", f"The store does not exist yet ({where}): create the database (docs/sqlserver.md).")
     if NO_TABLE in given:
-        return StoreUnavailable("empty", "The store has no tables yet: the sinks worker makes them when it starts.")
+        return StoreUnavailable("empty", NO_TABLES)
     if NO_COLUMN in given:
-        return StoreUnavailable("empty", "The store is that of an older version: the sinks worker brings it up to date when it starts.")
+        return StoreUnavailable("empty", OLDER)
     if given & NO_RIGHT:
         return StoreUnavailable("broken", f"{where}: a right is missing: add the user to the role rs_reader (docs/sqlserver.md).")
     if FREETDS_TIMED_OUT in given or (state == TIMED_OUT and not is_login(error)):

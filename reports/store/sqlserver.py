@@ -158,10 +158,12 @@ class SQLServerStore:
         connection = pyodbc.connect(text, timeout=LOGIN_TIMEOUT_S, autocommit=True)
         try:
             connection.timeout = LOGIN_TIMEOUT_S
-            connection.cursor().execute(SESSION)
-            found = connection.cursor().execute(ALLOWS_SNAPSHOT).fetchall()
+            cursor = connection.cursor()
+            cursor.execute(SESSION)
+            cursor.execute(ALLOWS_SNAPSHOT)
+            found = cursor.fetchall()
             if found and found[0][0] == 1:
-                connection.cursor().execute(SNAPSHOT)
+                cursor.execute(SNAPSHOT)
             elif not self._said:
                 self._said = True
                 log.warning("no snapshots", database=self.address.where, step=STEP)

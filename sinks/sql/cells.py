@@ -22,4 +22,4 @@ def plain(cell: Any) -> Any:
 
 def iso(ms: int) -> str:
     """An instant from FIRST_MS to LAST_MS in ISO 8601 with milliseconds: a bound datetime loses its fraction in Microsoft's driver."""
-    return (EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    return (EPOCH + timedelta(milliseconds=ms)).replace(tzinfo=None).isoformat(timespec="milliseconds")
