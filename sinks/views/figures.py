@@ -19,6 +19,8 @@ from sinks.views.rows import Component, Tenant
 
 KINDS = ("tenant", "component", "component_type")
 GRANULARITIES = (BASE, HOUR, DAY)
+MARK_BYTES = 8  # before each row; big endian, so they sort as their numbers do
+MOST_PLACES = 10_000  # different bins whose keys are remembered
 AHEAD_MS = 3_600_000  # of a sender's clock: rows further ahead are not kept until they are written again
 
 decode = msgspec.msgpack.Decoder(TenantsRow).decode
@@ -27,7 +29,6 @@ decode = msgspec.msgpack.Decoder(TenantsRow).decode
 class Kept(NamedTuple):
     """What is kept of a row. burst: level -> sessions, those of the dimension's own tenant."""
 
-    mark: int
     arrivals: int
     in_progress: int
     completed: int
@@ -39,7 +40,26 @@ class Kept(NamedTuple):
     failed: int
 
 
-NOTHING = Kept(0, 0, 0, 0, 0, 0, None, (0, 0, 0), 0, 0)
+NOTHING = Kept(0, 0, 0, 0, 0, None, (0, 0, 0), 0, 0)
+
+
+class _Row:
+    """A row as it came, decoded when it is asked for: most are written again before."""
+
+    __slots__ = ("_kept", "_value", "mark")
+
+    def __init__(self, value: bytes) -> None:
+        self.mark = value[:MARK_BYTES]
+        self._value: bytes | None = value
+        self._kept = NOTHING
+
+    def kept(self, dimension: Dimension) -> Kept:
+        """Raises msgspec.MsgspecError."""
+        if self._value is not None:
+            row = decode(self._value[MARK_BYTES:])
+            assert isinstance(row, Bin)
+            self._kept, self._value = _kept(row, dimension), None
+        return self._kept
 
 
 class Present(NamedTuple):
@@ -60,35 +80,56 @@ class Partition:
         self.zone, self.most = zone, most
         self.ticks: dict[int, Tick] = {}
         self.left_out: set[bytes] = set()
-        self._rows: dict[bytes, dict[tuple[str, int], Kept]] = {}
+        self._rows: dict[bytes, dict[tuple[str, int], _Row]] = {}
+        self._places: dict[bytes, tuple[str, int] | None] = {}
         self._now: dict[str, int] = {}
         self._wanted: dict[str, tuple[int, int]] = {}
         self._begin(base_of(horizon))
 
     def take(self, key: bytes, value: bytes | None) -> Tick | None:
-        """A record of the changelog: 8 bytes mark, then the row. Gives the tick, if it is one. Raises msgspec.MsgspecError."""
+        """A record of the changelog: the mark, then the row. Gives the tick, if it is one. Raises msgspec.MsgspecError for a tick that
+        is none; for a row present() does."""
         if value is None:
             return None  # rows are dropped long after their day
         if is_tick(key):
-            return self._tick(int(key[2:]), int.from_bytes(value[:8], "big"), value[8:])
-        dimension, granularity, start = split_bin(key)
-        wanted = self._wanted.get(granularity)
-        if wanted is None or not wanted[0] <= start < wanted[1] or dimension.split(b"|", 2)[1].decode() not in KINDS:
+            return self._tick(int(key[2:]), int.from_bytes(value[:MARK_BYTES], "big"), value[MARK_BYTES:])
+        packed, _, at = key.rpartition(b"@")
+        try:
+            place = self._places[at]
+        except KeyError:
+            place = self._place(at)
+        if place is None:
             return None
-        mark = int.from_bytes(value[:8], "big")
-        rows = self._rows.get(dimension)
+        rows = self._rows.get(packed)
         if rows is None:
-            if len(self._rows) >= self.most:
-                if len(self.left_out) < self.most:
-                    self.left_out.add(dimension)
+            rows = self._begun(packed)
+            if rows is None:
                 return None
-            rows = self._rows[dimension] = {}
-        known = rows.get((granularity, start))
-        if known is None or mark >= known.mark:
-            row = decode(value[8:])
-            assert isinstance(row, Bin)
-            rows[granularity, start] = _kept(row, mark, Dimension.unpack(dimension))
+        known = rows.get(place)
+        if known is None or value[:MARK_BYTES] >= known.mark:
+            rows[place] = _Row(value)
         return None
+
+    def _place(self, at: bytes) -> tuple[str, int] | None:
+        """The bin by the end of a key; None: not one of those that are kept. The same few come all the time."""
+        _, granularity, start = split_bin(b"@" + at)
+        wanted = self._wanted.get(granularity)
+        found = (granularity, start) if wanted is not None and wanted[0] <= start < wanted[1] else None
+        if len(self._places) >= MOST_PLACES:
+            self._places.clear()
+        self._places[at] = found
+        return found
+
+    def _begun(self, packed: bytes) -> dict[tuple[str, int], _Row] | None:
+        """The rows of a dimension that had none; None if it is not kept."""
+        if packed.split(b"|", 2)[1].decode() not in KINDS:
+            return None
+        if len(self._rows) >= self.most:
+            if len(self.left_out) < self.most:
+                self.left_out.add(packed)
+            return None
+        rows = self._rows[packed] = {}
+        return rows
 
     @property
     def horizon(self) -> int:
@@ -96,11 +137,13 @@ class Partition:
         return self._now[BASE]
 
     def present(self) -> Iterator[tuple[Dimension, Present]]:
-        now = self._now
+        """Raises msgspec.MsgspecError."""
+        places = [(granularity, self._now[granularity]) for granularity in GRANULARITIES]
         for packed, rows in self._rows.items():
-            found = Present(*(rows.get((granularity, now[granularity]), NOTHING) for granularity in GRANULARITIES))
+            dimension = Dimension.unpack(packed)
+            found = Present(*(row.kept(dimension) if (row := rows.get(place)) is not None else NOTHING for place in places))
             if any(each is not NOTHING for each in found):
-                yield Dimension.unpack(packed), found
+                yield dimension, found
 
     def _tick(self, source: int, mark: int, packed: bytes) -> Tick | None:
         tick = decode(packed)
@@ -129,12 +172,12 @@ class Partition:
             else:
                 del self._rows[dimension]
         self.left_out.clear()
+        self._places.clear()
 
 
-def _kept(row: Bin, mark: int, dimension: Dimension) -> Kept:
+def _kept(row: Bin, dimension: Dimension) -> Kept:
     figures = row.figures
     return Kept(
-        mark,
         sum(figures.arrivals.values()),
         sum(row.in_progress.values()),
         sum(figures.completed.values()),

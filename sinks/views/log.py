@@ -83,6 +83,7 @@ class Log:
         self.stored = {number: Stored() for number in numbers}
         async with self._consumer() as consumer:
             ends = await self._seek(consumer, topic, horizons)
+            total = await _left(consumer, ends)
             begun, looked, pointer = time.monotonic(), time.monotonic(), await self._end_of_generations(consumer)
             self.lost = False
             backoff.reset()
@@ -96,9 +97,10 @@ class Log:
                             stored.note(record.offset, int(record.key[2:]), tick.folded_to)
                     await asyncio.sleep(0)  # a long way to today's end must not keep managers waiting
                 if self.trouble is not None:
-                    self.trouble = await self._unread(consumer, ends)
-                    if self.trouble is None:
-                        log.info("ready", generation=generation.number, seconds=round(time.monotonic() - begun, 1))
+                    left = await _left(consumer, ends)
+                    self.trouble = f"reading today's rows: {total - left} of {total} records" if left else None
+                    if not left:
+                        log.info("ready", generation=generation.number, records=total, seconds=round(time.monotonic() - begun, 1))
                 if time.monotonic() - looked >= LOOK_S:
                     looked = time.monotonic()
                     async with asyncio.timeout(ANSWER_S):
@@ -132,10 +134,6 @@ class Log:
             consumer.seek(tp, max(at.offset, firsts[tp]) if at is not None else firsts[tp])
         return ends
 
-    async def _unread(self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> str | None:
-        left = sum([max(0, end - await consumer.position(tp)) for tp, end in ends.items()])
-        return f"reading today's rows: {left} records left" if left else None
-
     @staticmethod
     async def _end_of_generations(consumer: AIOKafkaConsumer) -> int:
         if GENERATIONS not in await consumer.topics():
@@ -154,6 +152,11 @@ class Log:
             yield consumer
         finally:
             await consumer.stop()
+
+
+async def _left(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> int:
+    """Records up to `ends` that were not read yet."""
+    return sum([max(0, end - await consumer.position(tp)) for tp, end in ends.items()])
 
 
 def oldest(sources: Sequence[Mapping[int, int]]) -> int | None:

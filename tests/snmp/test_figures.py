@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.bins import BASE, BASE_MS, DAY, GRANULARITIES, HOUR, end_of, start_of
@@ -108,6 +108,7 @@ def test_there_are_no_more_rows_than_allowed() -> None:
     assert len(made.left_out) == 10  # it does not grow without bounds either
 
 
+TENANT = "RM|tenant|1", BASE
 places = st.tuples(
     st.sampled_from(["RM|tenant|1", "MCP|tenant|1", "RM|tenant|2", "CCP|component|3", "RM|component_type|", "RM|dn|4"]),
     st.sampled_from(GRANULARITIES),
@@ -120,6 +121,8 @@ places = st.tuples(
         st.tuples(places, st.integers(0, 4), st.integers(0, 9)) | st.tuples(st.integers(0, 1), st.integers(-2, 10), st.integers(0, 4))
     ),
 )
+@example([((*TENANT, 0), 4, 7), ((*TENANT, 0), 1, 9)])  # of a worker that thaws
+@example([((*TENANT, 20), 1, 5), (0, 10, 1), ((*TENANT, 10), 2, 6), (0, 20, 2)])  # too far ahead, and then no longer
 def test_it_shows_what_the_highest_marks_say(course: list[tuple[object, int, int]]) -> None:
     """Rows in any order of marks; bins up to an hour ahead."""
     made = partition()
@@ -186,3 +189,12 @@ def test_days_with_a_shift_of_the_clock_end_where_they_end(day: str) -> None:
     assert figures.tenants([made])[1,].today_arrivals == 3
     made.take(*tick(0, last + BASE_MS, mark=2))
     assert figures.tenants([made]) == {}
+
+
+def test_a_row_that_is_written_again_and_again_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    monkeypatch.setattr(figures, "decode", lambda value, decode=figures.decode: decoded.append(value) or decode(value))
+    made = partition(*(written("RM|tenant|102", DAY, NOON, row(n), mark=n) for n in range(1000)))
+    for _ in range(2):
+        assert next(made.present())[1].day.arrivals == 999
+    assert len(decoded) == 1
