@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
 import structlog
 
+from pipeline.settings import Settings
 from sinks import metrics
 from sinks.sql.dialect import Dialect
 from sinks.sql.errors import Transient
 from sinks.sql.retention import Keep, Purge
 
+LOOK_S = 1.0
 LONGEST_PAUSE_S = 2.0
 
 log = structlog.get_logger("sinks")
@@ -32,6 +34,18 @@ class Purging:
         """What stays from the next purge on."""
         if keep != self._keep:
             self._keep, self._purge = keep, Purge(self._dialect, keep)
+
+    async def repeat(self, now: Callable[[], Settings], pause: Callable[[float], Awaitable[None]], ended: Callable[[], bool]) -> None:
+        """Every retention.interval, and when an age changes. `now`: the settings of the moment; `pause`: seconds. Raises Fatal."""
+        done = monotonic()
+        while not ended():
+            await pause(LOOK_S)
+            settings = now()
+            interval, keep = settings.retention.interval, Keep.of(settings)
+            if keep is not None and interval and (keep != self._keep or monotonic() >= done + interval):
+                self.keep(keep)
+                await self.once()
+                done = monotonic()
 
     async def once(self) -> dict[str, int]:
         """Remove what is too old; gives rows by class. What a database that is away leaves undone is done the next time. Raises Fatal."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from faust.types import TP
@@ -26,6 +25,7 @@ from sinks.purging import Purging
 from sinks.sql.binder import Unstorable
 from sinks.sql.buffer import TopicPartition
 from sinks.sql.errors import Fatal
+from sinks.sql.pace import told
 from sinks.sql.retention import Keep
 from sinks.sql.task import SQLStore
 from sinks.topic_id import topic_id
@@ -91,6 +91,7 @@ source = app.topic(*generation.stored, key_type=bytes, value_type=bytes, value_s
 checkpoint = app.checkpoint(source, [store], interval=settings.sinks.interval, max_events=settings.sinks.max_rows)
 app.check_assigned(checkpoint)
 app.checks["database"] = lambda: store.trouble
+app.facts["store"] = lambda: told(sum(map(behind, assigned)), store.pace.per_second())
 assigned: set[TP] = set()
 first = TP(generation.stored[0], 0)  # whoever has it looks after retention
 
@@ -106,17 +107,7 @@ if (keep := Keep.of(settings)) is not None and generation.number <= known.curren
 
     @app.task  # type: ignore[untyped-decorator]
     async def purge_from_time_to_time() -> None:
-        """Ages and interval are those of the moment: a change counts within seconds."""
-        done, kept = monotonic(), keep
-        while not app.should_stop:
-            await app.sleep(1.0)
-            now = configserver.now()
-            interval, wanted = now.retention.interval, Keep.of(now)
-            if wanted is None or not interval or (monotonic() < done + interval and wanted == kept):
-                continue
-            purging.keep(wanted)
-            await purging.once()
-            done, kept = monotonic(), wanted
+        await purging.repeat(configserver.now, app.sleep, lambda: app.should_stop)
 
 
 @checkpoint.on_assigned
