@@ -92,7 +92,7 @@ async def _told_by_processes(current: settings.Settings) -> list[str]:
     return [
         f"{name}: {what}: {facts[what]}"
         for (name, _, _), facts in zip(served(current), answers, strict=True)
-        for what in ("lost", "refused", "after restart")
+        for what in ("lost", "after restart")
         if what in facts
     ]
 

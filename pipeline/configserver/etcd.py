@@ -164,7 +164,7 @@ class Etcd:
                         return
             raise Away(f"etcd at {endpoint} has ended the watch")
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise Away(f"etcd at {endpoint} is lost: {exc or type(exc).__name__}") from exc
+            raise Away(f"etcd at {endpoint} is lost: {_why(exc)}") from exc
 
     async def _asked(self, read: _Read) -> None:
         """Until a question finds something that the watch should have told."""
@@ -261,8 +261,7 @@ class Etcd:
         if isinstance(exc, _Said):
             step = "take a client certificate without a CommonName" if "CommonName" in str(exc) else "look at its log"
             return f"{self.where} answers with an error ({exc}): {step}"
-        reason = "no answer in time" if isinstance(exc, TimeoutError) else str(exc) or type(exc).__name__
-        return f"{self.where} does not answer ({reason}): start it, or name another with RS_CONFIG__SERVER"
+        return f"{self.where} does not answer ({_why(exc)}): start it, or name another with RS_CONFIG__SERVER"
 
     def _held(self, keys: Mapping[str, str]) -> Held:
         options = _named(keys, f"{self._own}options/")
@@ -281,6 +280,16 @@ class Etcd:
 
     def _description_key(self, name: str) -> str:
         return f"{self._own}defaults/{name.replace('.', '/', 1)}"
+
+
+def _why(exc: BaseException | None) -> str:
+    if isinstance(exc, TimeoutError):
+        return "no answer in time"
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return exc.os_error.strerror or str(exc.os_error)
+    if isinstance(exc, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+        return "the connection has ended"
+    return str(exc) or type(exc).__name__
 
 
 def _said(status: int, body: bytes) -> _Said:

@@ -144,7 +144,11 @@ class Process:
             if option.holding == "live" and self.now.get(name) != was.get(name):
                 log.info("option changed", option=name, value=shown(value), was=shown(was.get(name)))
             elif option.holding == "restart" and value != old:
-                log.warning("option takes effect after restart", option=name, value=shown(value), runs_with=shown(self.start.get(name)))
+                runs = self.start.get(name)
+                if value == runs:
+                    log.info("option is set to what runs", option=name, value=shown(value))
+                else:
+                    log.warning("option takes effect after restart", option=name, value=shown(value), runs_with=shown(runs))
         for name, line in self.accepted.refused.items():
             if before.refused.get(name) != line:
                 log.error("option refused", reason=line, step="what was there before stays")
