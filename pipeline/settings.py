@@ -336,8 +336,12 @@ class Settings(BaseSettings):
         """These settings with values of the Config Server laid over them, by `section.name`. The values must be right."""
         groups: dict[str, dict[str, object]] = {}
         for name, value in values.items():
+            if value == self.get(name):
+                continue
             section, _, option = name.partition(".")
             groups.setdefault(section, {})[option] = value
+        if not groups:
+            return self
         made = self.model_copy(update={section: getattr(self, section).model_copy(update=given) for section, given in groups.items()})
         made._below = self._below or self
         return made

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.configserver.description import descriptions
 from pipeline.configserver.held import Added, ConfigServer, Description, Held
-from tests.configserver.parts import PATIENCE_S
+from tests.conftest import PATIENCE_S
 
 ACME = {"1": json.dumps({"name": "Environment"}), "101": json.dumps({"name": "Acme", "parent": 1})}
 WANTED = Held(described=descriptions(), objects={"tenants": ACME})

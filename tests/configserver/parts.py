@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pipeline.local.ports import free_port
-
-PATIENCE_S = 60
+from tests.conftest import PATIENCE_S
 
 
 class EtcdNode:

@@ -18,7 +18,8 @@ from pipeline.configserver.etcd import Etcd
 from pipeline.configserver.server import server_of
 from pipeline.local.ports import free_port
 from tests.configserver.contract import WANTED, ConfigServerContract, following
-from tests.configserver.parts import PATIENCE_S, EtcdNode, Tls
+from tests.configserver.parts import EtcdNode, Tls
+from tests.conftest import PATIENCE_S
 
 OWN = "/rs/applications/reporting-server"
 
