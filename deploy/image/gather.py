@@ -6,6 +6,7 @@ package that a file comes from, the record is copied, too: scanners go by it.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -87,6 +88,7 @@ def main(root: Path) -> None:
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / name).symlink_to(f"usr/{name}")
     (root / "tmp").chmod(0o1777)
+    os.chown(root / "data", 10001, 10001)
     (root / "etc/passwd").write_text(f"root:x:0:0::/nonexistent:/nonexistent\n{USER}")
     (root / "etc/group").write_text("root:x:0:\nrs:x:10001:\n")
     paths = set(wanted())
