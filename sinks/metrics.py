@@ -11,6 +11,7 @@ SECONDS = Histogram(
     "Seconds from the first statement to the commit",
     buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
+RECORDS = Counter("rs_sink_records", "Records of the topics that are in the store now: their rate is the speed of catching up")
 RETRIES = Counter("rs_sink_retries", "Transactions tried again after an error that may go away")
 QUARANTINED = Counter("rs_sink_quarantined", "Records put to rs.sink.quarantine", ["reason"])
 BEHIND = Gauge("rs_sink_behind", "Records of the topic that are not in the store yet", ["topic", "partition"])

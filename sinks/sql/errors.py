@@ -11,6 +11,11 @@ class Race(Transient):
     """Another writer was first with the same key. Tried again a few times; if it comes again and again, the row itself is at fault."""
 
 
+class Unclear(Transient):
+    """The driver did not say what was wrong, as it does when a connection dies. If it comes again and again though a connection can be
+    made, waiting does not help."""
+
+
 class Poison(Exception):
     """A record that can never be stored: it is put aside with this reason, the rest goes on.
 

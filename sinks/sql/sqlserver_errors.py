@@ -10,7 +10,7 @@ import re
 
 import pyodbc
 
-from sinks.sql.errors import Fatal, Poison, Race, Transient
+from sinks.sql.errors import Fatal, Poison, Race, Transient, Unclear
 
 UNIQUE = {2601, 2627}
 
@@ -109,7 +109,11 @@ WITH_A_STEP = {
     18488: "the password of the login must be changed",
 }
 
-CONNECTION = re.compile(r"08...|HYT0[01]|HY008|IMC0[0-9]")
+CONNECTION = re.compile(r"08...|HYT0[01]|S1T00|HY008|HY117|IMC0[0-9]")
+ROLLED_BACK = re.compile(r"40...|25...")  # the transaction is gone, or is not in the state it should be in
+NO_MEMORY = "HY001"
+# Without a number: FreeTDS says HY000 of a connection that is dead, and HY010 of the next call on it.
+UNSAID = {"HY000", "HY010"}
 CERTIFICATE = re.compile(r"certificate|SSL Provider|TLS|handshake", re.IGNORECASE)
 _NUMBER = re.compile(r"\((\d+)\) \(SQL\w+\)")
 FREETDS_LINK = range(20000, 20100)  # numbers of the client library itself: dead, unreachable, timed out
@@ -148,9 +152,15 @@ def meaning(where: str, error: Exception) -> Transient | Poison | Fatal | None:
         )
     if state == "40001":
         return Transient(f"{where}: {MENDED_BY_TIME[1205]} ({state})")
-    lost = state == "HY000" and not any(given)  # how FreeTDS speaks of a connection that is dead
-    if lost or CONNECTION.fullmatch(state) or any(number in FREETDS_LINK for number in given):
+    if CONNECTION.fullmatch(state) or any(number in FREETDS_LINK for number in given):
         return Transient(f"{where}: it does not answer ({state})")
+    if not any(given):
+        if ROLLED_BACK.fullmatch(state):
+            return Transient(f"{where}: it ended the transaction by itself ({state})")
+        if state == NO_MEMORY:
+            return Transient(f"{where}: the driver has no memory left ({state})")
+        if state in UNSAID:
+            return Unclear(f"{where}: the connection broke, and the driver does not say why ({state})")
     if isinstance(error, pyodbc.DataError) or state.startswith("22"):
         return Poison("refused", f"a value is not taken ({state}{''.join(f', {number}' for number in given[:1])})")
     if isinstance(error, pyodbc.IntegrityError) or state.startswith("23"):

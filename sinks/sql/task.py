@@ -21,13 +21,15 @@ from sinks import metrics
 from sinks.sql.binder import Bound, Unstorable, bind
 from sinks.sql.buffer import Batch, Buffer, Record, TopicPartition
 from sinks.sql.dialect import Dialect
-from sinks.sql.errors import Fatal, Poison, Race, Transient
+from sinks.sql.errors import Fatal, Poison, Race, Transient, Unclear
 from sinks.sql.migrate import migrate
+from sinks.sql.pace import Pace
 from sinks.sql.writer import GENERATION, LOG_ID, Overtaken, Writer
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
 MOST_RACES = 5  # in a row: whoever was first would be done by then
+MOST_UNCLEAR = 20  # in a row, so over minutes: a server that is away is known by other errors in between
 
 PutAside = Callable[[Sequence[Unstorable]], Awaitable[None]]
 """Makes records durable in the quarantine before it returns."""
@@ -57,11 +59,12 @@ log = structlog.get_logger("sinks")
 class SQLStore:
     """Buffers records and writes them at each cut. A stage of `pipeline.runtime`: `start`, `cut`, `revoked`.
 
-    `trouble`: why nothing can be written at the moment, in words, else None.
+    `trouble`: why nothing can be written at the moment, in words, else None. `pace`: how quickly records come in.
     """
 
     def __init__(self, dialect: Dialect, put_aside: PutAside, source: Source, generation: int = 1) -> None:
         self.trouble: str | None = None
+        self.pace = Pace()
         self._dialect = dialect
         self._put_aside = put_aside
         self._source = source
@@ -69,6 +72,7 @@ class SQLStore:
         self._writer = Writer(dialect)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sql")  # database calls block
         self._stored: dict[TopicPartition, int] = {}
+        self._counted: dict[TopicPartition, int] = {}  # as `_stored`, with those of which the store knows nothing yet
         self._generation = generation
         self._is_open = False
         self._is_overtaken = False  # until the worker is stopped
@@ -91,9 +95,9 @@ class SQLStore:
         wanted = set(partitions)
         stored = await self._patiently(self._writer.offsets)
         self._stored = {tp: stored[tp] for tp in wanted if tp in stored}
-        if unknown := wanted - stored.keys():
-            return {**self._stored, **await self._source.first_offsets(unknown)}
-        return dict(self._stored)
+        unknown = wanted - stored.keys()
+        self._counted = {**self._stored, **(await self._source.first_offsets(unknown) if unknown else {})}
+        return dict(self._counted)
 
     async def _open(self) -> None:
         for name in await self._patiently(migrate, self._dialect):
@@ -144,6 +148,13 @@ class SQLStore:
             self._is_overtaken = True
         else:
             self._stored.update(batch.positions)
+            self._count(batch.positions)
+
+    def _count(self, positions: Mapping[TopicPartition, int]) -> None:
+        moved = sum(max(0, offset - self._counted.get(tp, offset)) for tp, offset in positions.items())
+        self._counted.update(positions)
+        self.pace.note(moved)
+        metrics.RECORDS.inc(moved)
 
     async def _store_or_halve(self, bound: Sequence[Bound], positions: Mapping[TopicPartition, int]) -> None:
         try:
@@ -200,13 +211,15 @@ class SQLStore:
             )  # fmt: skip
 
     async def _patiently(self, call: Callable[..., T], *args: object) -> T:
-        """Call it in the database's thread, again and again while its error is Transient. Raises Poison for a Race without end."""
-        races = 0
+        """Call it in the database's thread, again and again while its error is Transient. Raises Poison for a Race without end, and
+        Fatal for what stays Unclear."""
+        races = unclear = 0
 
         def again(error: BaseException) -> bool:
-            nonlocal races
+            nonlocal races, unclear
             races = races + 1 if isinstance(error, Race) else 0
-            return isinstance(error, Transient) and races < MOST_RACES
+            unclear = unclear + 1 if isinstance(error, Unclear) else 0
+            return isinstance(error, Transient) and races < MOST_RACES and unclear < MOST_UNCLEAR
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(again),
@@ -218,6 +231,8 @@ class SQLStore:
             result: T = await retrying(self._in_thread, call, *args)
         except Race as error:
             raise Poison("refused", str(error)) from error
+        except Unclear as error:
+            raise Fatal(f"{error}; so {unclear} times in a row: see the log of the server") from error
         if self.trouble is not None:
             log.info("the store works", trouble_before=self.trouble)
             self.trouble = None

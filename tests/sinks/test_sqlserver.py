@@ -14,9 +14,10 @@ from typing import Any
 
 import pyodbc
 
-from sinks.sql.errors import Fatal, Poison, Race, Transient
+from sinks.sql.errors import Fatal, Poison, Race, Transient, Unclear
 from sinks.sql.rows import BINS, FRESHNESS, TABLES
 from sinks.sql.sqlserver import SQLServer, as_json, iso
+from sinks.sql.task import MOST_UNCLEAR
 from sinks.sql.writer import Writer
 from tests.sinks.builders import T0, bin_record, bound, call_record, calls, guid
 from tests.sinks.contract import CALLS_0, TENANTS_0, opened, write
@@ -142,7 +143,15 @@ def test_a_number_beyond_64_bits_is_never_sent(number: int) -> None:
         (pyodbc.OperationalError, "HYT01", 0, Transient),
         (pyodbc.OperationalError, "08S01", 20009, Transient),
         (pyodbc.Error, "HY000", 20004, Transient),
-        (pyodbc.Error, "HY000", 0, Transient),  # FreeTDS, when the server is gone
+        (pyodbc.Error, "HY000", 0, Unclear),  # FreeTDS, when the server is gone
+        (pyodbc.Error, "HY010", 0, Unclear),
+        (pyodbc.Error, "HY010", 102, Fatal),  # with a number it says what it is
+        (pyodbc.Error, "S1T00", 0, Transient),
+        (pyodbc.Error, "HY117", 0, Transient),
+        (pyodbc.Error, "HY001", 0, Transient),
+        (pyodbc.Error, "25S03", 0, Transient),
+        (pyodbc.Error, "40003", 0, Transient),
+        (pyodbc.ProgrammingError, "42000", 0, Fatal),
         (pyodbc.Error, "HY000", 50000, Fatal),
         (pyodbc.DataError, "22001", 8152, Poison),
         (pyodbc.DataError, "22001", 2628, Poison),
@@ -292,6 +301,28 @@ async def test_a_race_without_end_is_the_rows_own_fault(server: FakeServer) -> N
         assert [record.entry.record.offset for record in aside] == [3]
         assert "SECRET" not in str(aside[0].fault)
         assert store.next_offset(CALLS_0) == 8
+
+
+UNSAID = error(pyodbc.Error, "HY000", 0, "", FREETDS)
+
+
+async def test_a_connection_that_breaks_without_a_reason_is_waited_for(server: FakeServer) -> None:
+    async with opened(dialect()) as (store, _):
+        # A server that is away says so when a connection is made, in between.
+        server.trouble = once("BEGIN", UNSAID)
+        server.refuses = [AWAY if n % (MOST_UNCLEAR // 2) == 0 else UNSAID for n in range(5 * MOST_UNCLEAR)]
+        store.add(CALLS_0, [call_record(1, mark=5)])
+        await write(store, {CALLS_0: 1})
+        assert store.next_offset(CALLS_0) == 1
+
+
+async def test_one_that_breaks_each_time_without_a_reason_stops_the_worker(server: FakeServer) -> None:
+    async with opened(dialect()) as (store, aside):
+        server.trouble = lambda statement, _: UNSAID if "INSERT INTO calls" in statement else None
+        store.add(CALLS_0, [call_record(1, mark=5)])
+        with pytest.raises(Fatal, match=f"{MOST_UNCLEAR} times in a row"):
+            await write(store, {CALLS_0: 1})
+        assert (store.next_offset(CALLS_0), aside) == (0, [])
 
 
 # -- at the start
