@@ -16,6 +16,7 @@ from pysnmp.carrier.asyncio.dgram import udp
 from pysnmp.entity import config, engine
 from pysnmp.entity.rfc3413 import cmdrsp, context, ntforg
 from pysnmp.proto import rfc1902, rfc1905
+from pysnmp.proto.secmod.rfc3826.priv import aes
 from pysnmp.smi import error as smi_error
 from pysnmp.smi.instrum import AbstractMibInstrumController
 
@@ -61,6 +62,10 @@ class PortTaken(OSError):
     """The address cannot be bound; the message says what to do."""
 
 
+class NoPrivacy(OSError):
+    """SNMPv3 cannot encrypt; the message says what to do."""
+
+
 class Agent:
     """Serves on `address` between start() and stop(). An empty community: no v2c; no user: no v3.
 
@@ -85,6 +90,7 @@ class Agent:
         self.community, self.user = community, user
         self.targets, self.informs, self.by_v3 = tuple(targets), informs, by_v3
         self.unconfirmed = 0
+        self.unreadable = 0
         self.trouble: str | None = "not started yet"
         self._description = description
         self._begun = time.monotonic()
@@ -92,7 +98,9 @@ class Agent:
         self._originator: Any = None
 
     def start(self) -> None:
-        """In the running loop. Raises PortTaken, and OSError for a target whose name is not known."""
+        """In the running loop. Raises PortTaken, NoPrivacy, and OSError for a target whose name is not known."""
+        if self.user is not None and aes.PysnmpCryptoError:  # every request by v3 would be answered by a decryption error
+            raise NoPrivacy("SNMPv3 cannot encrypt: install the package cryptography (44 or newer), or leave setting snmp.user empty")
         bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             bound.bind(self.address)
@@ -104,7 +112,8 @@ class Agent:
             ) from exc
         bound.setblocking(False)
         self._engine = snmp = _engine(self.source.enterprise)
-        config.add_transport(snmp, udp.DOMAIN_NAME, udp.UdpTransport(loop=asyncio.get_running_loop()).open_server_mode(sock=bound))
+        transport = _Transport(self._leave, loop=asyncio.get_running_loop())
+        config.add_transport(snmp, udp.DOMAIN_NAME, transport.open_server_mode(sock=bound))
         self._let_in(snmp)
         self._aim(snmp)
         within = context.SnmpContext(snmp)
@@ -138,6 +147,12 @@ class Agent:
         if trouble:
             self.unconfirmed += 1
             log.warning("a notification was not confirmed", reason=str(trouble))
+
+    def _leave(self, reason: Exception) -> None:
+        """A datagram that could not be read: whoever sends many of them fills no log."""
+        self.unreadable += 1
+        if self.unreadable == 1:
+            log.warning("a datagram cannot be read; more of them are not told", reason=repr(reason))
 
     def _let_in(self, snmp: Any) -> None:
         if self.community:
@@ -192,6 +207,23 @@ def _engine(enterprise: int) -> Any:
     snmp.snmpEngineID = identity.syntax
     boots.syntax = boots.syntax.clone(int(time.time()) - BOOTS_SINCE)
     return snmp
+
+
+class _Transport(udp.UdpTransport):  # type: ignore[misc]  # pysnmp's types do not hold
+    """Damaged datagrams make pysnmp fail in ways that it does not catch; they are left, and `leave` is told."""
+
+    def __init__(self, leave: Callable[[Exception], None], **how: Any) -> None:
+        super().__init__(**how)
+        self._leave = leave
+
+    def register_callback(self, receive: Callable[..., None]) -> None:
+        def guarded(*received: Any) -> None:
+            try:
+                receive(*received)
+            except Exception as exc:
+                self._leave(exc)
+
+        super().register_callback(guarded)
 
 
 class _Whole(NamedTuple):

@@ -11,10 +11,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from sinks.snmp.agentx import codec, subagent
 from sinks.snmp.agentx.codec import Close, Get, GetBulk, GetNext, Notify, Open, Pdu, Ping, Range, Register, Response
-from sinks.snmp.agentx.subagent import MOST_WAITING, Subagent
+from sinks.snmp.agentx.subagent import MOST_WAITING, Link, Subagent
 from sinks.snmp.mib import DOCUMENTATION, root, scalar_oid
 from sinks.snmp.mib import GENERAL as OBJECTS
 from sinks.snmp.notices import Notice
@@ -23,6 +26,7 @@ from sinks.views.rows import Figures, General, Tenant
 from tests.conftest import PATIENCE_S
 from tests.snmp.world import ROOT, by_master, eventually
 
+SOURCE = Source(lambda: Figures(general=General(generation=3)), DOCUMENTATION)
 FIGURES = Figures(general=General(generation=3), tenants={(n,): Tenant(name="x" * 200) for n in range(1, 3000)})
 GENERATION = scalar_oid(DOCUMENTATION, OBJECTS[1])
 NOTICE = Notice("lag", False, "calls", 1, 2, "text")
@@ -132,11 +136,25 @@ async def test_wrong_sessions_contexts_and_bytes_get_their_errors(master: Master
     assert (await master.ask(Get(asked(GENERATION)))).error == codec.NO_ERROR
 
 
-@pytest.mark.parametrize("what", ["refuses", "closes", "drops", "garbage"])
-async def test_it_connects_again_whatever_the_master_does(master: Master, what: str) -> None:
+@pytest.mark.parametrize("what", ["refuses", "answers nonsense", "forgets", "closes", "drops", "garbage", "half a header"])
+async def test_it_connects_again_whatever_the_master_does(master: Master, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if what == "refuses":
         await master.connected()
         await master.reply(Open, Response(error=codec.OPEN_FAILED))
+    elif what == "answers nonsense":
+        await master.connected()
+        head, _ = await master.receive()
+        master.writer.write(head._replace(type=18, length=8, order=master.order).packed() + b"\xff" * 8 + b"\xff" * 20)
+    elif what in ("forgets", "half a header"):
+        monkeypatch.setattr(subagent, "PING_S", 0.1)
+        monkeypatch.setattr(subagent, "ANSWER_S", PATIENCE_S if what == "forgets" else 1.0)
+        await master.open()
+        if what == "forgets":
+            await master.reply(Ping, Response(error=codec.NOT_OPEN))
+        else:
+            master.writer.write(codec.encode(Ping(), order=master.order)[:7])
+            assert isinstance((await master.receive())[1], Ping)  # never answered
+        monkeypatch.setattr(subagent, "PING_S", PATIENCE_S)
     else:
         await master.open()
         await until(lambda: master.subagent.trouble is None)
@@ -203,6 +221,65 @@ async def test_it_says_goodbye(master: Master) -> None:
     assert pdu == Close(5)
 
 
+class Sent(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = bytearray()
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.data += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+ASKED = asked(GENERATION)
+REQUESTS = [Get(ASKED), GetNext(ASKED), GetBulk(0, 3, ASKED), codec.CommitSet(), Ping(), Response()]
+request = st.builds(
+    codec.encode,
+    st.sampled_from(
+        [Get(asked(GENERATION)), GetNext(asked(GENERATION)), GetBulk(0, 3, asked(GENERATION)), codec.CommitSet(), Ping(), Response()]
+    ),
+    session=st.sampled_from([0, 42]),
+    packet=st.integers(0, 3),
+    order=st.sampled_from("<>"),
+)
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(st.lists(request | st.binary(max_size=60), max_size=12).map(b"".join), st.lists(st.integers(1, 50), min_size=1, max_size=20))
+def test_any_bytes_in_any_pieces_are_answered_or_end_the_session(stream: bytes, pieces: list[int]) -> None:
+    async def feed() -> None:
+        link, sent = Link(SOURCE), Sent()
+        link.connection_made(sent)
+        link.session = 42
+        at = 0
+        while at < len(stream) and not sent.closed:
+            size = pieces[at % len(pieces)]
+            link.data_received(stream[at : at + size])
+            at += size
+        answers, found = bytes(sent.data), 0
+        while answers:  # whole PDUs and nothing else
+            head = codec.header(answers)
+            codec.decode(head, answers[codec.HEADER_BYTES :][: head.length])
+            answers, found = answers[codec.HEADER_BYTES + head.length :], found + 1
+        assert found >= link.answered
+        assert link.closed.done() == sent.closed
+        assert len(link._bytes) <= len(stream)
+
+    asyncio.run(feed())
+
+
 @contextlib.contextmanager
 def load(front: object, errors: list[str]) -> Iterator[list[int]]:
     """Somebody walks all the time."""
@@ -241,4 +318,25 @@ def test_snmpd_is_killed_and_started_again_under_load(tmp_path: Path) -> None:
                 eventually(lambda: "Gauge32: 7" in front.ask("snmpget", f"{ROOT}.1.2.1.1.3.7"))
         eventually(lambda: len(front.received()) == 3)
         assert errors == []
+        assert front.subagent.lost == 0
+
+
+def test_a_frozen_snmpd_is_left_and_found_again_when_it_thaws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection stays open, and the kernel goes on taking new ones for it: only a ping tells."""
+    monkeypatch.setattr(subagent, "PING_S", 0.3)
+    monkeypatch.setattr(subagent, "ANSWER_S", 2.0)
+    with by_master(tmp_path, Figures(tenants={(n,): Tenant(in_progress=n) for n in range(1, 20)})) as front:
+        assert front.master is not None
+        assert front.master.process is not None
+        assert front.subagent is not None
+        front.master.process.send_signal(signal.SIGSTOP)
+        try:
+            eventually(lambda: front.subagent is not None and "no answer to Ping" in (front.subagent.trouble or ""))
+            eventually(lambda: front.subagent is not None and "no answer to Open" in (front.subagent.trouble or ""))
+            front.notify(NOTICE)
+        finally:
+            front.master.process.send_signal(signal.SIGCONT)
+        eventually(lambda: front.subagent is not None and front.subagent.trouble is None)
+        eventually(lambda: "Gauge32: 7" in front.ask("snmpget", f"{ROOT}.1.2.1.1.3.7"))
+        eventually(lambda: len(front.received()) == 1)
         assert front.subagent.lost == 0
