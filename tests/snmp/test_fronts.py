@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import subprocess
@@ -9,13 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from sinks.snmp.agent import Address, Agent, NoPrivacy
 from sinks.snmp.mib import DOCUMENTATION, NOTIFICATIONS, PAIRS, column_oid
 from sinks.snmp.mib import TENANTS as TENANTS_TABLE
 from sinks.snmp.notices import Notice
 from sinks.snmp.syntax import Wire
-from sinks.snmp.tree import Tree
+from sinks.snmp.tree import Source, Tree
 from sinks.views.rows import Component, Figures, General, Stage, Tenant, Topic
-from tests.snmp.world import ROOT, USER, V2C, V3, Front, by_master, by_own_agent, eventually, tool
+from tests.snmp.world import ROOT, USER, V2C, V3, Front, by_master, by_own_agent, eventually, free_udp_port, tool
 
 TENANTS = 300
 SAID = re.compile(r"^\.(?P<name>[\d.]+) = (?P<kind>[\w-]+): ?(?P<value>.*)$")
@@ -103,14 +105,45 @@ def test_a_write_is_refused(front: Front, access: tuple[str, ...]) -> None:
     assert front.ask("snmpget", f"{ROOT}.1.1.2.0").strip() == f".{ROOT}.1.1.2.0 = Gauge32: 2"
 
 
-def test_who_is_not_known_gets_nothing(front: Front) -> None:
-    assert "Timeout" in front.ask("snmpget", f"{ROOT}.1.1.2.0", access=("-v2c", "-c", "wrong"), timeout_s=0.5)
-    plain = ("-v3", "-l", "noAuthNoPriv", "-u", USER.name)
-    assert "Gauge32" not in front.ask("snmpget", f"{ROOT}.1.1.2.0", access=plain, timeout_s=0.5)
-    unencrypted = ("-v3", "-l", "authNoPriv", "-u", USER.name, "-a", "SHA-256", "-A", USER.auth_password)
-    assert "Gauge32" not in front.ask("snmpget", f"{ROOT}.1.1.2.0", access=unencrypted, timeout_s=0.5)
-    guessed = tuple("guess1234" if word == USER.auth_password else word for word in V3)
-    assert "Gauge32" not in front.ask("snmpget", f"{ROOT}.1.1.2.0", access=guessed, timeout_s=0.5)
+PLAIN = ("-v3", "-l", "noAuthNoPriv", "-u", USER.name)
+UNENCRYPTED = ("-v3", "-l", "authNoPriv", "-u", USER.name, "-a", "SHA-256", "-A", USER.auth_password)
+
+
+def instead(of: str, other: str) -> tuple[str, ...]:
+    return tuple(other if word == of else word for word in V3)
+
+
+@pytest.mark.parametrize(
+    ("access", "refusal"),
+    [
+        (PLAIN, "authorizationError|Unsupported security level"),
+        (UNENCRYPTED, "authorizationError|Unsupported security level"),
+        (instead(USER.auth_password, "guess1234"), "Authentication failure"),
+        (instead(USER.priv_password, "guess1234"), "Decryption error|Timeout"),
+        (instead("SHA-256", "SHA"), "Authentication failure"),
+        (instead(USER.name, "nobody"), "Unknown user name"),
+        (("-v2c", "-c", "wrong"), "Timeout"),
+        (("-v2c", "-c", ""), "Timeout"),
+    ],
+    ids=["no auth", "no priv", "wrong auth", "wrong priv", "other auth", "no such user", "wrong community", "no community"],
+)
+def test_who_is_not_let_in_gets_nothing(front: Front, access: tuple[str, ...], refusal: str) -> None:
+    """In the words of Net-SNMP's tools; a community that is none is answered by silence."""
+    said = front.ask("snmpget", f"{ROOT}.1.1.2.0", access=access, timeout_s=1 if "Timeout" in refusal else 20)
+    assert re.search(refusal, said), said
+    assert "Gauge32" not in said
+    assert front.ask("snmpset", f"{ROOT}.1.1.2.0", "u", "9", access=access, timeout_s=1).strip()  # some refusal
+    assert "Gauge32: 2" in front.ask("snmpget", f"{ROOT}.1.1.2.0", timeout_s=20)
+
+
+def test_the_own_agent_gives_version_1_nothing(front: Front) -> None:
+    if front.master is not None:
+        pytest.skip("a master lets in as it is set up")
+    v1 = ("-v1", "-c", "public")
+    for command in ("snmpget", "snmpgetnext", "snmpwalk"):
+        said = front.ask(command, f"{ROOT}.1.1.2.0", access=v1, timeout_s=20)
+        assert "Gauge32" not in said
+        assert "noSuchName" in said or "End of MIB" in said, said
 
 
 def test_figures_that_change_are_seen(front: Front) -> None:
@@ -147,11 +180,52 @@ def test_five_hundred_notifications_all_arrive(front: Front) -> None:
     eventually(lambda: len(front.received()) - before == 500)
 
 
-def test_garbage_does_no_harm(front: Front) -> None:
+def tlv(tag: int, content: bytes) -> bytes:
+    length = bytes((len(content),)) if len(content) < 128 else b"\x82" + len(content).to_bytes(2, "big")
+    return bytes((tag,)) + length + content
+
+
+def message(pdu: int, varbinds: int, numbers: bytes = b"\x02\x01\x00\x02\x01\x00") -> bytes:
+    """By v2c and the community that is known; numbers: error status and index, or those of a bulk."""
+    bound = tlv(0x30, tlv(6, bytes.fromhex("2b06010201010100")) + b"\x05\x00") * varbinds
+    return tlv(0x30, b"\x02\x01\x01" + tlv(4, b"public") + tlv(pdu, b"\x02\x01\x05" + numbers + tlv(0x30, bound)))
+
+
+def nested(size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        found = tlv(0x30, found)
+    return found
+
+
+def damaged(good: bytes, seed: int) -> bytes:
+    rnd, data = random.Random(seed), bytearray(good)
+    for _ in range(rnd.randint(1, 5)):
+        data[rnd.randrange(len(data))] = rnd.randrange(256)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "datagrams",
+    [
+        [bytes((n * k) % 251 for k in range(n)) for n in range(300)],
+        [random.Random(1).randbytes(65_507)],
+        [b"\x30\x82\xff\xff" + bytes(60_000), b"\x30\x84\xff\xff\xff\xff", b"\x30\x80", b""],
+        [nested(20_000)],
+        [damaged(message(0xA0, 1), seed) for seed in range(300)],
+        [message(0xA1, 2500)],
+        [message(0xA5, 200, b"\x02\x01\x00\x02\x04\x7f\xff\xff\xff")],
+        [message(0xA5, 1, b"\x02\x01\xff\x02\x01\xff")],
+        [message(0xA2, 1), message(0xA7, 1), message(0xA8, 1)],  # a response, a trap, a report: not for an agent
+    ],
+    ids=["text", "huge", "lengths that lie", "nested", "damaged", "many names", "endless bulk", "negative", "not requests"],
+)
+def test_no_datagram_does_harm(front: Front, datagrams: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for n in range(300):
-            sender.sendto(bytes((n * k) % 251 for k in range(n)), ("127.0.0.1", front.port))
+        for each in datagrams:
+            sender.sendto(each, ("127.0.0.1", front.port))
     eventually(lambda: "Gauge32: 2" in front.ask("snmpget", f"{ROOT}.1.1.2.0"))
+    assert [record for record in caplog.records if record.name == "asyncio"] == []  # it tells of callbacks that fail
 
 
 def test_many_managers_at_once(front: Front) -> None:
@@ -169,6 +243,16 @@ def test_informs_are_confirmed(tmp_path_factory: pytest.TempPathFactory, by_v3: 
             front.notify(Notice("database", bool(n % 2), "database", 0, 0, "text"))
         eventually(lambda: len(front.received()) >= 3)
         assert len(front.received()) == 3
+
+
+async def test_without_cryptography_there_is_an_error_and_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pysnmp.proto.secmod.rfc3826.priv.aes.PysnmpCryptoError", True)  # what pysnmp notes when it cannot import it
+    source = Source(Figures, DOCUMENTATION)
+    with pytest.raises(NoPrivacy, match="install the package cryptography"):
+        Agent(source, Address("127.0.0.1", free_udp_port()), user=USER).start()
+    plain = Agent(source, Address("127.0.0.1", free_udp_port()), community="public")
+    plain.start()
+    plain.stop()
 
 
 def test_traps_by_v3_arrive(tmp_path_factory: pytest.TempPathFactory) -> None:
