@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from pipeline.configserver.held import Description
-from pipeline.settings import Holding, Option, Settings, options, shown, text_of
+from pipeline.settings import Holding, Option, Settings, options, text_of
 
 CHANGES: dict[Holding, str] = {
     "live": "at once",
@@ -23,8 +23,7 @@ def descriptions() -> dict[str, Description]:
 
 
 def description(option: Option) -> Description:
-    default = shown(option.default) if option.holding == "secret" else text_of(option.default)
-    return Description(default, allowed(option), option.field.description or "", CHANGES[option.holding])
+    return Description(text_of(option.default), allowed(option), option.field.description or "", CHANGES[option.holding])
 
 
 def allowed(option: Option) -> str:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from pipeline import settings
@@ -164,6 +165,7 @@ names = st.sampled_from([*settings.options(), "log.levle", "x", "a.b"])
 texts = st.one_of(st.text(max_size=8), st.integers(-5, 100_000).map(str), st.sampled_from(["debug", "{}", "[]", '{"1": 2}', "1e3", "nan"]))
 
 
+@runs(deadline=None)
 @given(st.lists(st.dictionaries(names, texts, max_size=6), max_size=4))
 def test_whatever_an_operator_writes_nothing_fails_and_what_is_taken_is_right(contents: list[dict[str, str]]) -> None:
     base = settings.read()
