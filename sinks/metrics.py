@@ -16,4 +16,9 @@ RETRIES = Counter("rs_sink_retries", "Transactions tried again after an error th
 QUARANTINED = Counter("rs_sink_quarantined", "Records put to rs.sink.quarantine", ["reason"])
 BEHIND = Gauge("rs_sink_behind", "Records of the topic that are not in the store yet", ["topic", "partition"])
 PURGED = Counter("rs_sink_purged", "Rows that retention removed; of classes cdr and var: calls", ["kind"])
+PURGE_SECONDS = Histogram(
+    "rs_sink_purge_transaction_seconds",
+    "Seconds that one transaction of retention took",
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+)
 PURGE_COMPLETED = Gauge("rs_sink_purge_completed_timestamp_seconds", "When retention last found nothing left that is too old")

@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 from sinks import metrics
 from sinks.sql.dialect import Dialect
 from sinks.sql.errors import Transient
-from sinks.sql.retention import Keep, Purge
+from sinks.sql.retention import Keep, Purge, Removed
 
 LOOK_S = 1.0
 LONGEST_PAUSE_S = 2.0
@@ -63,7 +63,7 @@ class Purging:
         try:
             begun = monotonic()
             for batch in removed:
-                metrics.PURGED.labels(batch.kind).inc(batch.rows)
+                self.look(batch, monotonic() - begun)
                 rows[batch.kind] = rows.get(batch.kind, 0) + batch.rows
                 if not self._may_go_on():
                     return rows
@@ -73,6 +73,11 @@ class Purging:
             removed.close()
         metrics.PURGE_COMPLETED.set_to_current_time()
         return rows
+
+    def look(self, removed: Removed, seconds: float) -> None:
+        """Called after each transaction, from the thread it ran in."""
+        metrics.PURGED.labels(removed.kind).inc(removed.rows)
+        metrics.PURGE_SECONDS.observe(seconds)
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)

@@ -8,7 +8,7 @@ pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixO
 
 from sinks.sql.sqlserver import SQLServer
 from tests.rebuild.contract import ShadowContract
-from tests.sinks.server import emptied, needs_server, server
+from tests.sinks.server import cleared, needs_server, server
 
 pytestmark = needs_server
 
@@ -16,7 +16,7 @@ pytestmark = needs_server
 class TestSQLServer(ShadowContract):
     @pytest.fixture
     def dialect(self) -> SQLServer:
-        made = emptied(server())
+        made = cleared(server())
         for number in made.shadows():
             made.drop_shadow(number)
         return made

@@ -56,21 +56,26 @@ ANY_FIGURE = (
 
 
 def select(dialect: Dialect, sql: str) -> list[tuple[Any, ...]]:
+    return selected(dialect, [sql])[0]
+
+
+def selected(dialect: Dialect, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+    """The rows of each statement, on one connection: a new one is dear on some servers."""
     connection = dialect.connect()
     try:
-        cursor = connection.cursor()
-        cursor.execute(sql)
-        return [tuple(row) for row in cursor.fetchall()]
+        cursor, found = connection.cursor(), []
+        for sql in statements:
+            cursor.execute(sql)
+            found.append([tuple(row) for row in cursor.fetchall()])
+        return found
     finally:
         connection.close()
 
 
 def stored(dialect: Dialect) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, sorted by key."""
-    return {
-        table.name: select(dialect, f"SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.key_names)}")
-        for table in TABLES
-    }
+    asked = [f"SELECT {', '.join(table.names)} FROM {table.name} ORDER BY {', '.join(table.key_names)}" for table in TABLES]
+    return {table.name: rows for table, rows in zip(TABLES, selected(dialect, asked), strict=True)}
 
 
 def offsets(dialect: Dialect) -> dict[tuple[str, int], int]:

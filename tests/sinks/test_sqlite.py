@@ -1,4 +1,4 @@
-"""SQLite under the contract, and what is its own: its error codes, locks between processes, kill -9."""
+"""SQLite under the contract, and what is its own: its error codes, locks between processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from sinks.sql.sqlite import SQLite
 from sinks.sql.writer import Writer
 from tests.sinks.builders import call_record, calls, guid
 from tests.sinks.contract import CALLS_0, StoreContract, opened, select, stored, write
-from tests.sinks.kills import kill_and_compare
 from tests.sinks.retention_contract import RetentionContract
 
 
@@ -173,9 +172,3 @@ async def test_any_order_and_batching_gives_the_highest_marks(
     rows = stored(dialect)
     assert {call[1]: call[-1] for call in rows["calls"]} == {guid(n): mark for n, mark in highest.items()}
     assert len(rows["sessions"]) == sum(highest.values())
-
-
-@pytest.mark.slow
-def test_kill_9_in_the_middle_of_transactions(dialect: SQLite, tmp_path: Path) -> None:
-    migrate(dialect)
-    kill_and_compare(dialect, str(dialect.path), tmp_path / "ledger", turns=10)
