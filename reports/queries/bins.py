@@ -97,7 +97,7 @@ class BinFilter:
         where.one_of("dimension", [self.dimension])
         where.one_of("comp", comps or (self.comp,))
         where.between("bin_start", self.start, self.end)
-        where.one_of("value", self.values)
+        where.any_of([dialect.equals("value", value) for value in self.values])
         where.dns("value", self.dns)
         where.any_of([(f"{column} <> '{{}}'", ()) for column in self.having])
         return where

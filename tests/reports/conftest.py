@@ -41,10 +41,12 @@ def sqlserver(store_path: Path, seeded: Seeded) -> Iterator[Store]:
     """A SQL Server with the same rows."""
     pytest.importorskip("pyodbc", reason="NOT TESTED: SQL Server: pyodbc needs unixODBC (Debian: unixodbc)", exc_type=ImportError)
     from reports.store.sqlserver import SQLServerStore
+    from sinks.sql.migrate import migrate
     from tests.reports.copying import copy
     from tests.sinks.server import emptied, server
 
     target = emptied(server())
+    migrate(target)
     copy(store_path, target)
     found = SQLServerStore(target.address, target.password)
     yield found
