@@ -139,6 +139,11 @@ class Conditions:
             notices += self._turn(Finding(kind, subject, False, 0, 0, f"{subject} is no longer there"), now, wall)
         return notices
 
+    @property
+    def turning(self) -> set[Key]:
+        """What the findings say the other thing of than was told last, for too short a time yet."""
+        return {key for key, state in self._states.items() if state.turning_since is not None}
+
     def _turn(self, finding: Finding, now: float, wall: int) -> Iterator[Notice]:
         key = finding.kind, finding.subject
         state = self._states.get(key)

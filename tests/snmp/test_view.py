@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -48,6 +49,14 @@ class Changelog:
                 self.mark += 1
                 packed = codec.join(self.mark, encode(value))
                 await producer.send_and_wait(self.topic, packed, key, partition=partition, timestamp_ms=timestamp_ms)
+
+    async def rows(self, rows: Iterable[tuple[str, str, int, Bin]]) -> None:
+        """Dimension, granularity, an instant of the bin in ms, and the row of each; all into partition 0."""
+        zone = ZoneInfo(self.settings.reports.time_zone)
+        await self.write(*((0, bin_key(d.encode(), granularity, start_of(granularity, at, zone)), row) for d, granularity, at, row in rows))
+
+    async def row(self, dimension: str, granularity: str, at: int, row: Bin) -> None:
+        await self.rows([(dimension, granularity, at, row)])
 
     async def tenant(self, tenant: int, in_progress: int, at: int, timestamp_ms: int | None = None) -> None:
         figures = Figures(arrivals={"INBOUND": in_progress})
