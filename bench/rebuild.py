@@ -48,7 +48,7 @@ def bodies(rate: float, events: int) -> Iterator[tuple[bytes, int]]:
         now += STEP_MS
         happened = traffic.until(now)
         made += len(happened)
-        for body in messages(happened):
+        for _, body in messages(happened):
             yield body, now + 50
 
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 import stomp
 from stomp.exception import StompException
 
-from pipeline.settings import ActiveMQ
+from pipeline.settings import ActiveMQ, WrongSettings
+from pipeline.stomp_connection import Connection, advice, no_answer_hint, place
 
 HEARTBEAT_MS = 10_000
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between two attempts to connect
 CONNECT_TIMEOUT_S = 5.0
+REACH = ": start it (rs up) or correct activemq.host and activemq.port"
 
 
 class PostingError(Exception):
@@ -35,25 +38,29 @@ class _Link(stomp.ConnectionListener):  # type: ignore[misc]
         self.ready = False
         self.lost = False
         self.refusal: str | None = None
-        self.connection = stomp.Connection12(
-            [(settings.host, settings.port)],
+        self.settings = settings
+        self.connection = Connection(
+            settings,
+            timeout_s=CONNECT_TIMEOUT_S,
+            heartbeat_ms=HEARTBEAT_MS,
+            heartbeat_grace=2.5,
             auto_content_length=False,  # with a length it would be a BytesMessage (contract, rule X13)
-            heartbeats=(HEARTBEAT_MS, HEARTBEAT_MS),
-            heart_beat_receive_scale=2.5,
-            reconnect_attempts_max=1,
-            timeout=CONNECT_TIMEOUT_S,
         )
         self.connection.set_listener("poster", self)
 
-    def open(self, user: str, password: str) -> bool:
-        """Whether the broker has answered in time; if it has refused, `refusal` says why."""
+    def open(self) -> bool:
+        """Whether the broker has answered in time; if it has refused, `refusal` says why, and if not, `trouble` may."""
         try:
-            self.connection.connect(user or None, password or None)
+            self.connection.log_in()
         except (StompException, OSError):
             return False
         with self.changed:
             self.changed.wait_for(lambda: self.ready or self.lost or self.refusal is not None, CONNECT_TIMEOUT_S)
             return self.ready
+
+    @property
+    def trouble(self) -> str:
+        return self.connection.trouble or f"has not answered{no_answer_hint(self.settings)}"
 
     def close(self) -> None:
         try:
@@ -75,7 +82,7 @@ class _Link(stomp.ConnectionListener):  # type: ignore[misc]
 
     def on_error(self, frame: stomp.utils.Frame) -> None:
         with self.changed:
-            self.refusal = str(frame.headers.get("message") or frame.body).strip().split("\n")[0]
+            self.refusal = advice(str(frame.headers.get("message") or frame.body).strip().split("\n")[0], self.settings)
             self.changed.notify_all()
 
     def on_disconnected(self) -> None:
@@ -85,12 +92,13 @@ class _Link(stomp.ConnectionListener):  # type: ignore[misc]
 
 
 class Poster:
-    """Posts bodies to one queue, from one thread; a context manager. Leaving it without an exception waits for the last receipt.
+    """Posts bodies to a queue, from one thread; a context manager. Leaving it without an exception waits for the last receipt.
 
     window      messages sent and not yet confirmed, at most; `post` waits when it is reached
     every       messages from one receipt to the next
     patience_s  how long the broker may be away, once it was there, before PostingError is raised; None: for ever
     stop        once set, no connection is waited for any more
+    tell        is told, once an outage, why the broker cannot be had
 
     The newest message is held back until another follows or `flush` is called, so that the last one can carry the receipt.
     """
@@ -105,19 +113,21 @@ class Poster:
         window_bytes: int = 16 * 1024 * 1024,
         patience_s: float | None = 60.0,
         stop: threading.Event | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
         self.queue = queue
         self.window, self.every, self.window_bytes = window, max(1, min(every, window // 2)), window_bytes
         self.patience_s = patience_s
         self.stop = stop or threading.Event()
+        self.tell = tell
         self.posted = 0  # taken by `post`
         self.confirmed = 0
         self.connections = 0
         self._sent = 0  # over the present connection
         self._asked = 0  # the last message a receipt was asked for
         self._asked_bytes = 0  # sent since then
-        self._pending: deque[bytes] = deque()  # the messages confirmed + 1 .. posted
+        self._pending: deque[tuple[str, bytes]] = deque()  # queue and body of the messages confirmed + 1 .. posted
         self._pending_bytes = 0
         self._changed = threading.Condition()
         self._link: _Link
@@ -134,12 +144,12 @@ class Poster:
         finally:
             self._link.close()
 
-    def post(self, body: bytes) -> None:
-        """Send one message, persistent. Raises PostingError when the broker refuses it or stays away."""
+    def post(self, body: bytes, queue: str = "") -> None:
+        """Send one message, persistent, to another queue if one is named. Raises PostingError when the broker refuses it or stays away."""
         while self._full(len(body)):
             self._send_up_to(self.posted - 1)
             self._wait()
-        self._pending.append(body)
+        self._pending.append((queue or self.queue, body))
         self._pending_bytes += len(body)
         self.posted += 1
         self._send_up_to(self.posted - 1)
@@ -158,11 +168,11 @@ class Poster:
         self._settle()
         while self._sent < last:
             number = self._sent + 1
-            body = self._pending[number - self.confirmed - 1]
+            queue, body = self._pending[number - self.confirmed - 1]
             self._asked_bytes += len(body)
             ask = number == self.posted or number - self._asked >= self.every or self._asked_bytes >= self.window_bytes // 4
             try:
-                self._send(body, str(number) if ask else None)
+                self._send(queue, body, str(number) if ask else None)
             except (StompException, OSError):
                 with self._changed:
                     self._link.lost = True
@@ -172,13 +182,13 @@ class Poster:
                     self._asked, self._asked_bytes = number, 0
             self._settle()
 
-    def _send(self, body: bytes, receipt: str | None) -> None:
+    def _send(self, queue: str, body: bytes, receipt: str | None) -> None:
         headers = {"persistent": "true"}
         if receipt is not None:
             headers["receipt"] = receipt
         if b"\0" in body:  # a frame without length ends at the first NUL
             headers["content-length"] = str(len(body))
-        self._link.connection.send(f"/queue/{self.queue}", body, headers=headers)
+        self._link.connection.send(f"/queue/{queue}", body, headers=headers)
 
     def _wait(self) -> None:
         """Wait for a receipt that is outstanding, or for the end of the connection."""
@@ -193,7 +203,7 @@ class Poster:
         """Let go of what has been confirmed. When the connection is lost, open another; everything unconfirmed counts as not sent."""
         link = self._link
         while self.confirmed < link.confirmed:
-            self._pending_bytes -= len(self._pending.popleft())
+            self._pending_bytes -= len(self._pending.popleft()[1])
             self.confirmed += 1
         if link.lost:
             link.close()
@@ -201,32 +211,33 @@ class Poster:
             self._sent = self._asked = self.confirmed
             self._asked_bytes = 0
         elif link.refusal is not None:
-            raise PostingError(f"ActiveMQ at {self._place} refused a message for queue {self.queue}: {link.refusal}{self._so_far()}")
+            raise PostingError(f"ActiveMQ at {place(self.settings)} refused a message: {link.refusal}{self._so_far()}")
 
     def _connect(self, patience_s: float | None) -> None:
         """Raises PostingError when the broker refuses, or can't be reached for `patience_s`."""
         give_up = None if patience_s is None else time.monotonic() + patience_s
         pause_s = FIRST_PAUSE_S
+        told = False
         while True:
-            link = _Link(self.settings, self._changed, self.confirmed)
-            if link.open(self.settings.user, self.settings.password.get_secret_value()):
+            try:
+                link = _Link(self.settings, self._changed, self.confirmed)
+            except WrongSettings as exc:
+                raise PostingError(str(exc)) from None
+            if link.open():
                 self._link = link
                 self.connections += 1
                 return
             link.close()
             if link.refusal is not None:
-                raise PostingError(
-                    f"ActiveMQ at {self._place} refused the connection: {link.refusal}; check activemq.user and activemq.password"
-                )
+                raise PostingError(f"ActiveMQ at {place(self.settings)} refused the connection: {link.refusal}")
+            said = f"ActiveMQ at {place(self.settings)} {link.trouble}"
             if self.stop.is_set() or (give_up is not None and time.monotonic() >= give_up):
-                advice = "start it (rs up) or correct activemq.host and activemq.port"
-                raise PostingError(f"ActiveMQ at {self._place} cannot be reached: {advice}{self._so_far()}")
+                raise PostingError(f"{said}{REACH if 'reached' in link.trouble else ''}{self._so_far()}")
+            if not told and self.tell is not None:
+                self.tell(f"{said}; trying again")
+                told = True
             self.stop.wait(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _so_far(self) -> str:
         return f" ({self.confirmed:,} of {self.posted:,} messages are confirmed)" if self.posted else ""
-
-    @property
-    def _place(self) -> str:
-        return f"{self.settings.host}:{self.settings.port}"

@@ -105,6 +105,9 @@ class ActiveMQ(Section):
     )
     cert_file: Annotated[Path | None, LOCAL] = Field(None, description="with tls: a client certificate (PEM), if the broker asks for one")
     key_file: Annotated[Path | None, LOCAL] = Field(None, description="with tls: the key (PEM) of that certificate")
+    credentials: Annotated[Path | None, LOCAL] = Field(
+        None, description="with tls: rs up starts its broker with the certificate and the users of this folder (docs/activemq.md)"
+    )
 
 
 class Kafka(Section):

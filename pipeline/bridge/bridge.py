@@ -14,14 +14,15 @@ import time
 import structlog
 
 from pipeline import generations, quarantine
-from pipeline.backoff import Backoff
+from pipeline.backoff import LONGEST_S, Backoff
 from pipeline.bridge import metrics
 from pipeline.bridge.inbox import Inbox, Taken
 from pipeline.bridge.link import OTHER, Link, LinkLost
 from pipeline.bridge.sender import Record, Sender, watched
 from pipeline.generation import FIRST
 from pipeline.messages import Bad, Good, parse, record_headers
-from pipeline.settings import Settings
+from pipeline.settings import Settings, WrongSettings
+from pipeline.stomp_connection import place
 from pipeline.topics import QUARANTINE, partition_of
 
 TAKE_MESSAGES = 200  # read in one go, so that the loop can send heart-beats and acknowledgements in between
@@ -106,33 +107,33 @@ class Bridge:
         return self._sender.fault()
 
     async def _stay_connected(self) -> None:
-        backoff, said = Backoff(), False
+        backoff, said = Backoff(), ""
         await self._sender.connected.wait()  # nothing is taken that could not go on
         while True:
-            link = Link(self._settings.activemq, self._settings.bridge.window, self._inbox, asyncio.get_running_loop())
-            self._link = link
             try:
+                link = self._link = Link(self._settings.activemq, self._settings.bridge.window, self._inbox, asyncio.get_running_loop())
                 # A new thread each time: stomp.py must not connect from the thread that lost the connection.
                 await asyncio.to_thread(link.open)
-            except LinkLost as exc:
+            except (LinkLost, WrongSettings) as exc:  # a file with a certificate or a password may be renewed under us
                 self._fault = str(exc)
-                if not said:
-                    log.warning("activemq unreachable", error=str(exc))
-                    said = True
+                if said != self._fault:
+                    log.warning("activemq unreachable", error=self._fault)
+                    said = self._fault
                 await asyncio.sleep(backoff.next())
                 continue
-            self._fault, said = None, False
-            backoff.reset()
+            self._fault, said = None, ""
+            since = time.monotonic()
             metrics.CONNECTED.set(1)
-            log.info(
-                "ready", activemq=f"{self._settings.activemq.host}:{self._settings.activemq.port}", queues=self._settings.activemq.queues
-            )
+            log.info("ready", activemq=place(self._settings.activemq), queues=self._settings.activemq.queues)
             await link.lost.wait()
             metrics.CONNECTED.set(0)
             metrics.LOST.inc()
             self._fault = f"connection to ActiveMQ lost: {link.reason}"
             log.warning("activemq lost", error=link.reason)
             await asyncio.to_thread(link.close)
+            if time.monotonic() - since > LONGEST_S:  # a broker that throws us out at once is not asked at once
+                backoff.reset()
+            await asyncio.sleep(backoff.next())
 
     async def _read(self) -> None:
         while True:

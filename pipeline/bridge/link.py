@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import stomp
 from stomp.exception import StompException
@@ -18,12 +18,14 @@ from stomp.utils import Frame
 
 from pipeline.bridge.inbox import Inbox, Taken
 from pipeline.settings import ActiveMQ
+from pipeline.stomp_connection import Connection, advice, no_answer_hint, place
 
 HEARTBEAT_MS = 10_000
 HEARTBEAT_GRACE = 2.5  # ActiveMQ is allowed to be late; less than this drops sound connections
 CONNECT_TIMEOUT_S = 10.0
 DISCONNECT_TIMEOUT_S = 5.0
 DISCONNECT_RECEIPT = "end"
+SUBSCRIBED = "subscribed-"
 QUEUE_PREFIX = "/queue/"
 STOMP_SESSION = "-1"
 
@@ -49,35 +51,40 @@ class Link(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ships no
         self._window = max(1, window // len(settings.queues))
         self._inbox = inbox
         self._loop = loop
-        self._answered = threading.Event()
+        self._changed = threading.Condition()
         self._ended = threading.Event()
-        self._connected = False
-        self._stomp = stomp.Connection12(
-            [(settings.host, settings.port)],
-            auto_decode=False,
-            heartbeats=(HEARTBEAT_MS, HEARTBEAT_MS),
-            heart_beat_receive_scale=HEARTBEAT_GRACE,
-            reconnect_attempts_max=1,
-            timeout=CONNECT_TIMEOUT_S,
+        self._connected = self._over = False
+        self._subscribed = 0
+        self._stomp = Connection(
+            settings, timeout_s=CONNECT_TIMEOUT_S, heartbeat_ms=HEARTBEAT_MS, heartbeat_grace=HEARTBEAT_GRACE, auto_decode=False
         )
         self._stomp.set_listener("link", self)
 
     def open(self) -> None:
         """Connect and subscribe. Blocks. Raises LinkLost."""
-        where = f"{self._settings.host}:{self._settings.port}"
+        where = f"ActiveMQ on {place(self._settings)}"
         try:
-            self._stomp.connect(self._settings.user or None, self._settings.password.get_secret_value() or None, wait=False)
-            if not self._answered.wait(CONNECT_TIMEOUT_S) or not self._connected:
-                raise LinkLost(f"ActiveMQ on {where}: {self.reason if self._answered.is_set() else 'no answer'}")
+            self._stomp.log_in()
+            self._await(lambda: self._connected, where)
             for number, queue in enumerate(self._settings.queues):
-                headers = {"activemq.prefetchSize": self._window}
+                headers = {"activemq.prefetchSize": self._window, "receipt": SUBSCRIBED + str(number)}
                 self._stomp.subscribe(QUEUE_PREFIX + queue, id=str(number), ack="client-individual", headers=headers)
+            self._await(lambda: self._subscribed == len(self._settings.queues), where)
         except GONE as exc:
             self._drop()
-            raise LinkLost(f"ActiveMQ on {where} cannot be reached: {type(exc).__name__} {exc}".rstrip()) from None
+            why = self._stomp.trouble or f"cannot be reached: {type(exc).__name__} {exc}".rstrip()
+            raise LinkLost(f"{where}: {why}") from None
         except LinkLost:
             self._drop()
             raise
+
+    def _await(self, answered: Callable[[], bool], where: str) -> None:
+        """Raises LinkLost if the answer is no, or none."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._over or answered(), CONNECT_TIMEOUT_S):
+                raise LinkLost(f"{where}: no answer")
+        if self._over:
+            raise LinkLost(f"{where}: {self.reason}")
 
     def settle(self, acks: Iterable[str], nacks: Iterable[str]) -> None:
         """Acknowledge messages; the nacked ones go to the dead letter queue of the broker. Blocks. Raises LinkLost.
@@ -108,8 +115,9 @@ class Link(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ships no
     # -- called by stomp.py in its receiver thread
 
     def on_connected(self, frame: Frame) -> None:  # noqa: ARG002
-        self._connected = True
-        self._answered.set()
+        with self._changed:
+            self._connected = True
+            self._changed.notify_all()
 
     def on_message(self, frame: Frame) -> None:
         if not self.taking:
@@ -129,19 +137,27 @@ class Link(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ships no
         )
 
     def on_receipt(self, frame: Frame) -> None:
-        if frame.headers.get("receipt-id") == DISCONNECT_RECEIPT:
+        receipt = frame.headers.get("receipt-id", "")
+        if receipt == DISCONNECT_RECEIPT:
             self._ended.set()
+        elif receipt.startswith(SUBSCRIBED):
+            with self._changed:
+                self._subscribed += 1
+                self._changed.notify_all()
 
     def on_error(self, frame: Frame) -> None:
         message = frame.headers.get("message") or bytes(frame.body).decode(errors="replace")
-        self._end(str(message).strip().split("\n")[0])
+        self._end(advice(str(message).strip().split("\n")[0], self._settings))
 
     def on_disconnected(self) -> None:
-        self._end(self.reason)
+        if self._over:
+            return  # the first reason is the true one
+        self._end(self._stomp.trouble or (self.reason if self._connected else f"{self.reason}{no_answer_hint(self._settings)}"))
 
     def _end(self, reason: str) -> None:
-        self.reason = reason
-        self._answered.set()
+        with self._changed:
+            self.reason, self._over = reason, True
+            self._changed.notify_all()
         self._ended.set()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.lost.set)

@@ -26,7 +26,9 @@ def simulate(
     rate: Annotated[float | None, typer.Option(help="calls a second; default: stack.rate", min=0.001, max=10_000)] = None,
     seconds: Annotated[float | None, typer.Option(help="stop after so many seconds; default: at Ctrl-C", min=0)] = None,
     seed: Annotated[int | None, typer.Option(help="of the random numbers; default: another one each time")] = None,
-    queue: Annotated[str | None, typer.Option(help="queue to post to; default: the first of activemq.queues")] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="queue to post to, such as rs.billing.{comp}; default: the first of activemq.queues")
+    ] = None,
     no_end: Annotated[bool, typer.Option("--no-end", help="leave the calls in progress open at the end")] = False,
     out: Annotated[
         Path | None, typer.Option(help="write the events of --calls calls to this NDJSON file, post nothing", metavar="FILE.ndjson")
@@ -45,6 +47,8 @@ def simulate(
 
         rs simulate --rate 200 --seconds 60
 
+        rs simulate --queue 'rs.billing.{comp}'
+
         rs simulate --out calls.ndjson --calls 500 --start 2026-03-02T08:00:00Z --seed 7 --shuffle --double
     """
     current = settings.load()
@@ -59,12 +63,16 @@ def simulate(
     with (
         failures_in_one_line(),
         _until_told(stop),
-        Poster(current.activemq, queue_of(current.activemq, queue), patience_s=None, stop=stop) as poster,
+        Poster(current.activemq, queue_of(current.activemq, queue), patience_s=None, stop=stop, tell=_tell) as poster,
     ):
         typer.echo(f"simulating {rate:g} calls a second to {poster.queue} (seed {seed})")
         traffic = Traffic(rate, seed, round(time.time() * 1000))
-        tally = live.run(traffic, poster, stop, seconds=seconds, end_calls=not no_end)
+        tally = live.run(traffic, poster, stop, queue=poster.queue, seconds=seconds, end_calls=not no_end)
     typer.echo(f"simulated {tally.calls:,} calls: {tally.events:,} events in {tally.messages:,} messages, all confirmed")
+
+
+def _tell(text: str) -> None:
+    typer.echo(f"rs: {text}", err=True)
 
 
 def _write(out: Path, rate: float, seed: int, start: int, calls: int, *, shuffle: bool, double: bool) -> None:

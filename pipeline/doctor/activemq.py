@@ -9,11 +9,13 @@ from collections.abc import Mapping
 import stomp
 
 from pipeline.doctor.finding import Finding
-from pipeline.settings import Settings
+from pipeline.settings import Settings, WrongSettings
+from pipeline.stomp_connection import Connection, advice, no_answer_hint, place
 
 ANSWER_S = 3.0
 REPLY = "/temp-queue/rs-doctor"
 DEEP = 100_000
+REACH = "start it (rs up), or name another: RS_ACTIVEMQ__HOST, RS_ACTIVEMQ__PORT"
 
 
 class _Answers(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ships no types
@@ -23,14 +25,23 @@ class _Answers(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ship
         self.bodies: list[Mapping[str, object]] = []
         self.server = ""
         self.refused = ""
+        self.answered = threading.Event()
         self.complete = threading.Event()
         self._expected = expected
 
     def on_connected(self, frame: stomp.utils.Frame) -> None:
-        self.server = frame.headers.get("server", "").removeprefix("ActiveMQ/")
+        self.server = frame.headers.get("server", "").removeprefix("ActiveMQ/") or "version not told"
+        self.answered.set()
 
     def on_error(self, frame: stomp.utils.Frame) -> None:
-        self.refused = str(frame.headers.get("message", "") or frame.body)
+        self.refused = str(frame.headers.get("message", "") or frame.body).strip().split("\n")[0]
+        self.end()
+
+    def on_disconnected(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        self.answered.set()
         self.complete.set()
 
     def on_message(self, frame: stomp.utils.Frame) -> None:
@@ -41,28 +52,31 @@ class _Answers(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ship
 
 def look(settings: Settings) -> list[Finding]:
     activemq = settings.activemq
-    where = f"{activemq.host}:{activemq.port}"
+    where = place(activemq)
     queues = [queue for queue in activemq.queues if not set(queue) & {"*", ">"}]
     answers = _Answers(len(queues))
-    link = stomp.Connection12([(activemq.host, activemq.port)], reconnect_attempts_max=1, timeout=ANSWER_S)
+    try:
+        link = Connection(activemq, timeout_s=ANSWER_S)
+    except WrongSettings as exc:
+        said, _, mend = str(exc).partition(": ")
+        return [Finding("ActiveMQ", said, mend)]
     link.set_listener("doctor", answers)
     try:
-        link.connect(activemq.user or None, activemq.password.get_secret_value() or None, wait=True)
+        link.log_in()
+        if not answers.answered.wait(ANSWER_S) or not answers.server:
+            raise stomp.exception.ConnectFailedException
         link.subscribe(REPLY, id="1", ack="auto", headers={"transformation": "jms-map-json"})
         for queue in queues:
             link.send(f"/queue/ActiveMQ.Statistics.Destination.{queue}", "", headers={"reply-to": REPLY})
         answers.complete.wait(ANSWER_S)
         link.disconnect()
-    except stomp.exception.StompException as exc:
-        why = answers.refused or str(exc) or "nothing answers"
-        return [
-            Finding(
-                "ActiveMQ", f"{where}: {why}", "start it (rs up), or name another: RS_ACTIVEMQ__HOST, RS_ACTIVEMQ__PORT, RS_ACTIVEMQ__USER"
-            )
-        ]
-    version = answers.server or "version not told"
+    except stomp.exception.StompException:
+        why = advice(answers.refused, activemq) if answers.refused else link.trouble or f"does not answer{no_answer_hint(activemq)}"
+        said, _, mend = why.partition(": ")
+        return [Finding("ActiveMQ", f"{where}: {said}", REACH if "reached" in why else mend or REACH)]
+    version = answers.server
     if answers.refused or not answers.bodies:
-        return [Finding("ActiveMQ", f"{version} on {where}; queue depths not told (no statistics plug-in)")]
+        return [Finding("ActiveMQ", f"{version} on {where}; queue depths not told ({answers.refused or 'no statistics plug-in'})")]
     return [Finding("ActiveMQ", f"{version} on {where}"), *map(_queue, answers.bodies)]
 
 

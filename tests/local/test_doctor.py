@@ -10,6 +10,7 @@ from pipeline.doctor import activemq as activemq_look
 from pipeline.doctor import examine, kafka, machine
 from pipeline.init import create_topics
 from pipeline.local.ports import free_port
+from tests.conftest import PATIENCE_S
 from tests.local.test_init import own_kafka  # noqa: F401 - a fixture
 
 
@@ -33,7 +34,8 @@ async def test_where_nothing_runs_each_part_is_wrong_and_has_its_mending_step(tm
     assert not found["store"].wrong
 
 
-def test_queue_depth_comes_from_the_statistics_plug_in(activemq: int) -> None:
+def test_queue_depth_comes_from_the_statistics_plug_in(activemq: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activemq_look, "ANSWER_S", PATIENCE_S)
     link = stomp.Connection12([("127.0.0.1", activemq)])
     link.connect(wait=True)
     for _ in range(3):

@@ -133,7 +133,7 @@ def test_burst_levels_are_those_of_the_vendor() -> None:
 
 def test_a_message_holds_events_of_one_component_in_order() -> None:
     events = scenario(20, 1, START, 100)
-    bodies = list(live.messages(events))
+    bodies = [body for _, body in live.messages(events)]
     decoded = [decoding if isinstance(decoding, list) else [decoding] for decoding in map(msgspec.json.decode, bodies)]
     assert sum(map(len, decoded)) == len(events)
     assert max(map(len, decoded)) == live.BATCH
