@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.readiness import REPORTS_ALONE, Pod
 from pipeline.settings import Settings
 from reports import VERSION, api, pages, problems
 from reports.exceptions import StoreUnavailable
@@ -55,14 +57,15 @@ class Headers:
         await self.app(scope, receive, with_headers)
 
 
-def app_of(site: Site, assets: Path) -> FastAPI:
-    """`assets`: the unpacked WebJars, NAME/... (setting reports.assets)."""
+def app_of(site: Site, assets: Path, pod: Pod | None = None) -> FastAPI:
+    """`assets`: the unpacked WebJars, NAME/... (setting reports.assets). `pod`: the other processes, for which this one answers, too."""
     app = FastAPI(title="Reporting Server", version=VERSION, openapi_url="/ems-rs/openapi.json", docs_url=None, redoc_url=None)
-    app.state.site = site
+    app.state.site, app.state.pod = site, pod
     app.add_middleware(Headers)
     app.mount("/assets", StaticFiles(directory=assets, check_dir=False), name="assets")
     app.mount("/static", StaticFiles(directory=ROOM / "static"), name="static")
     app.add_api_route("/health/live", is_live, tags=["health"])
+    app.add_api_route(REPORTS_ALONE, is_ready_alone, tags=["health"])
     app.add_api_route("/health/ready", is_ready, tags=["health"])
     app.include_router(api.router)
     app.include_router(pages.router)
@@ -73,18 +76,38 @@ def app_of(site: Site, assets: Path) -> FastAPI:
 def make(settings: Settings) -> FastAPI:
     """Raises WrongSettings if they name a store that reports cannot read."""
     site = Site(store_of(settings), ZoneInfo(settings.reports.time_zone), settings.reports.page_size)
-    return app_of(site, settings.reports.assets)
+    return app_of(site, settings.reports.assets, Pod(settings))
 
 
 async def is_live() -> JSONResponse:
     return JSONResponse({"live": True})
 
 
-def is_ready(request: Request) -> JSONResponse:
-    reasons: dict[str, str] = {}
+def is_ready_alone(request: Request) -> JSONResponse:
+    """The reports server."""
+    return answer(own_reasons(request))
+
+
+async def is_ready(request: Request) -> JSONResponse:
+    """The Reporting Server as a whole: this process and all others."""
+    own = await run_in_threadpool(own_reasons, request)
+    pod: Pod | None = request.app.state.pod
+    if pod is None:
+        return answer(own)
+    whole = await pod.ask()
+    parts = {name: None if said is None else {"ready": said.ready, "reasons": said.reasons} for name, said in whole.parts.items()}
+    reasons = {f"reports: {check}": reason for check, reason in own.items()} | whole.reasons
+    return answer(reasons, parts={**parts, "reports": {"ready": not own, "reasons": own}})
+
+
+def own_reasons(request: Request) -> dict[str, str]:
     try:
         with site_of(request).store.reading() as reading:
             live.has_calls(reading)
     except StoreUnavailable as exc:
-        reasons["store"] = exc.detail
-    return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
+        return {"store": exc.detail}
+    return {}
+
+
+def answer(reasons: dict[str, str], **more: object) -> JSONResponse:
+    return JSONResponse({"ready": not reasons, "reasons": reasons, **more}, status_code=503 if reasons else 200)

@@ -7,6 +7,7 @@ import asyncio
 from pipeline.doctor.finding import Finding
 from pipeline.local.parts import served
 from pipeline.local.probe import http_ready
+from pipeline.readiness import ready_path
 from pipeline.settings import Settings
 
 APPS = {"bridge": "pipeline.bridge", "agents": "agents", "sinks": "sinks"}
@@ -17,7 +18,7 @@ async def look(settings: Settings) -> list[Finding]:
 
 
 async def _worker(name: str, host: str, port: int) -> Finding:
-    reason = await http_ready(host, port)
+    reason = await http_ready(host, port, ready_path(name))
     if reason is None:
         return Finding(name, f"ready on {host}:{port}")
     if "nothing answers" not in reason:

@@ -15,7 +15,9 @@ from pipeline.local.kafka import KafkaNode
 from pipeline.local.part import Part, StackFault, Step
 from pipeline.local.ports import Port, free_port
 from pipeline.local.probe import http_ready, port_ready, stomp_ready
-from pipeline.settings import Settings
+from pipeline.readiness import REPORTS_ALONE
+from pipeline.settings import Settings, WrongSettings
+from pipeline.stomp_connection import context_of, password_of
 
 # Nobody waits for a single call: the less often a row is written, the fewer times in all.
 REBUILT_IN_BULK = {"RS_CHECKPOINT__INTERVAL": "1.0", "RS_SINKS__INTERVAL": "1.0"}
@@ -102,15 +104,24 @@ def _activemq(settings: Settings, data: Path) -> Part:
         raise StackFault(
             f"rs up starts an ActiveMQ of its own on 127.0.0.1, activemq.host is {settings.activemq.host}: unset RS_ACTIVEMQ__HOST"
         )
-    broker = ActiveMQBroker(JARS / "activemq", data / "activemq", settings.activemq.port)
+    given = settings.activemq
+    if given.credentials is not None and not given.tls:
+        raise StackFault(f"activemq.credentials is {given.credentials}, so rs up starts an ActiveMQ with TLS: set RS_ACTIVEMQ__TLS=true")
+    if given.tls and given.credentials is None:
+        raise StackFault("activemq.tls is set, and rs up has no certificate for its ActiveMQ: name a folder with RS_ACTIVEMQ__CREDENTIALS")
+    try:
+        tls, password = context_of(given), password_of(given)
+    except WrongSettings as exc:
+        raise StackFault(str(exc)) from None
+    credentials = None if given.credentials is None else given.credentials.absolute()
+    broker = ActiveMQBroker(JARS / "activemq", data / "activemq", given.port, credentials=credentials)
 
     def command() -> list[str]:
         broker.configure()
         return broker.command()
 
-    port = settings.activemq.port
-    ready = partial(stomp_ready, "127.0.0.1", port, settings.activemq.user, settings.activemq.password.get_secret_value())
-    return Part("activemq", command, ready, f"stomp+openwire://127.0.0.1:{port}", needed=True)
+    ready = partial(stomp_ready, given.host, given.port, given.user, password, tls)
+    return Part("activemq", command, ready, f"stomp+openwire{'+ssl' if tls else ''}://127.0.0.1:{given.port}", needed=True)
 
 
 def _kafka(settings: Settings, data: Path) -> Part:
@@ -153,22 +164,33 @@ def _sinks(settings: Settings, data: Path) -> Part:
 def _view(settings: Settings) -> Part:
     """It asks every process of the stack, further agents included."""
     host, port = settings.health.host, settings.snmp.health_port
-    asked = {name: f"http://{place}:{number}" for name, place, number in served(settings) if name != "view"}
-    parts = {} if settings.snmp.parts else {"RS_SNMP__PARTS": json.dumps(asked)}
+    parts = {} if settings.snmp.parts else {"RS_SNMP__PARTS": json.dumps(_asked(settings))}
     ready = partial(http_ready, _reached(host), port)
     return _python("view", ["-m", "sinks.views"], settings, ready, f"http://{host}:{port}/metrics", parts)
 
 
+def _asked(settings: Settings) -> dict[str, str]:
+    return {name: f"http://{place}:{number}" for name, place, number in served(settings)}
+
+
 def _reports(settings: Settings) -> Part:
+    """It answers for every process of the stack, further agents included."""
     host, port = settings.reports.host, settings.reports.port
     # Its default is relative to the working directory; rs up may be called anywhere.
-    assets = {} if "assets" in settings.reports.model_fields_set else {"RS_REPORTS__ASSETS": str(ASSETS)}
-    return _python("reports", ["-m", "reports"], settings, partial(http_ready, _reached(host), port), f"http://{host}:{port}/", assets)
+    more = {} if "assets" in settings.reports.model_fields_set else {"RS_REPORTS__ASSETS": str(ASSETS)}
+    if not settings.snmp.parts:
+        more["RS_SNMP__PARTS"] = json.dumps(_asked(settings))
+    ready = partial(http_ready, _reached(host), port, REPORTS_ALONE)
+    return _python("reports", ["-m", "reports"], settings, ready, f"http://{host}:{port}/", more)
 
 
 def _simulator(settings: Settings) -> Part:
-    rate = settings.stack.rate
-    return _python("simulator", ["-m", "pipeline.cli", "simulate", "--rate", str(rate)], settings, _at_once, f"{rate:g} calls a second", {})
+    rate, credentials = settings.stack.rate, settings.activemq.credentials
+    command, more = ["-m", "pipeline.cli", "simulate", "--rate", str(rate)], {}
+    if credentials is not None:  # the bridge's user may not post
+        command += ["--queue", "rs.billing.{comp}"]
+        more = {"RS_ACTIVEMQ__USER": "simulator", "RS_ACTIVEMQ__PASSWORD_FILE": str(credentials.absolute() / "passwords" / "simulator")}
+    return _python("simulator", command, settings, _at_once, f"{rate:g} calls a second", more)
 
 
 async def _at_once() -> str | None:

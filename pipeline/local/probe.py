@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -17,22 +18,22 @@ class Answer(NamedTuple):
     body: bytes
 
 
-async def http_ready(host: str, port: int) -> str | None:
-    """None if /health/ready answers 200, else the reasons it gives."""
+async def http_ready(host: str, port: int, path: str = "/health/ready") -> str | None:
+    """None if it answers 200, else the reasons it gives."""
     try:
-        status, body = await get(host, port, "/health/ready")
+        status, body = await get(host, port, path)
     except (OSError, TimeoutError, ValueError) as exc:
         return _unreachable(host, port, exc)
     if status == 200:
         return None
-    return "; ".join(f"{name}: {reason}" for name, reason in _reasons(body).items()) or f"/health/ready answers {status}"
+    return "; ".join(f"{name}: {reason}" for name, reason in _reasons(body).items()) or f"{path} answers {status}"
 
 
-async def stomp_ready(host: str, port: int, user: str = "", password: str = "") -> str | None:
+async def stomp_ready(host: str, port: int, user: str = "", password: str = "", tls: ssl.SSLContext | None = None) -> str | None:
     """None if the broker takes a STOMP session, else the reason."""
     login = f"login:{user}\npasscode:{password}\n" if user else ""
     try:
-        async with asyncio.timeout(TIMEOUT_S), _connected(host, port) as (reader, writer):
+        async with asyncio.timeout(TIMEOUT_S), _connected(host, port, tls) as (reader, writer):
             writer.write(f"CONNECT\naccept-version:1.2\nhost:/\n{login}\n\0".encode())
             said = await reader.readuntil(b"\n")
             writer.write(b"DISCONNECT\n\n\0")
@@ -62,8 +63,10 @@ async def get(host: str, port: int, path: str) -> Answer:
 
 
 @contextlib.asynccontextmanager
-async def _connected(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(host, port)
+async def _connected(
+    host: str, port: int, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         yield reader, writer
     finally:
@@ -79,7 +82,9 @@ def _reasons(body: bytes) -> dict[str, str]:
 
 
 def _unreachable(host: str, port: int, exc: BaseException) -> str:
-    if isinstance(exc, TimeoutError):
+    if isinstance(exc, ssl.SSLError):
+        why = f"TLS: {getattr(exc, 'verify_message', '') or exc.reason}"
+    elif isinstance(exc, TimeoutError):
         why = "no answer in time"
     elif isinstance(exc, OSError) and exc.errno:
         why = os.strerror(exc.errno)

@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from pipeline import configserver, logs, settings
 from pipeline.health import Check, HealthServer
+from pipeline.readiness import LAG
 from pipeline.settings import Settings, WrongSettings
 from sinks.snmp.agent import Address, Agent, User
 from sinks.snmp.agentx.subagent import Subagent
@@ -91,7 +92,7 @@ async def serve(own: Settings) -> None:
     checks["figures"] = lambda: view.log.trouble
     checks["config"] = configuration.check
     REGISTRY.register(FigureMetrics(lambda: view.figures))
-    health = HealthServer(own.health.host, own.snmp.health_port, checks, facts={"config server": configuration.facts})
+    health = HealthServer(own.health.host, own.snmp.health_port, checks, facts={"config server": configuration.facts, LAG: view.behind})
     source = Source(lambda: view.figures, own.snmp.enterprise)
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

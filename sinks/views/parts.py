@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.settings import Settings
+from pipeline.readiness import Said, ready_path
 from sinks.views.rows import Readiness, State
 
 ASK_S = 2.0
@@ -22,11 +22,6 @@ WINDOW = "rs_bridge_window_messages"
 SET_ASIDE = {"rs_bridge_quarantined_total": "bridge", "rs_agents_quarantined_total": "calls", "rs_sink_quarantined_total": "sinks"}
 
 
-class _Ready(msgspec.Struct):
-    ready: bool
-    reasons: dict[str, str] = msgspec.field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a process says. quarantined: stage, reason -> records since its start; window: messages not acknowledged (bridge)."""
@@ -35,25 +30,6 @@ class Answer:
     reasons: dict[str, str] = field(default_factory=dict)
     quarantined: dict[tuple[str, str], int] = field(default_factory=dict)
     window: int | None = None
-
-
-def urls(settings: Settings) -> dict[str, str]:
-    """The processes by the settings: those of snmp.parts, or one of each."""
-    if settings.snmp.parts:
-        return dict(settings.snmp.parts)
-    health, reports = settings.health, settings.reports
-    bridge = health.bridge_host or health.host
-    places = {
-        "bridge": (bridge, health.bridge_port),
-        "agents": (health.host, health.agents_port),
-        "sinks": (health.host, health.sinks_port),
-        "reports": (reports.host, reports.port),
-    }
-    return {name: f"http://{_reached(host)}:{port}" for name, (host, port) in places.items()}
-
-
-def _reached(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 class Parts:
@@ -74,7 +50,7 @@ class Parts:
 
     async def _ask(self, session: aiohttp.ClientSession, name: str, url: str) -> None:
         try:
-            ready = msgspec.json.decode(await _get(session, f"{url}/health/ready"), type=_Ready)
+            ready = msgspec.json.decode(await _get(session, url + ready_path(name)), type=Said)
             metrics = "" if name.startswith("reports") else (await _get(session, f"{url}/metrics")).decode(errors="replace")
             answer = answer_of(ready.ready, ready.reasons, metrics)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):  # also what is no JSON, or not ours

@@ -18,6 +18,7 @@ import structlog
 from pipeline.asked import for_ever
 from pipeline.configserver import Objects
 from pipeline.generation import BILLING, plain
+from pipeline.readiness import urls
 from pipeline.settings import Settings
 from sinks.snmp.conditions import Conditions, Judge, Limits
 from sinks.snmp.notices import Notifier
@@ -44,7 +45,7 @@ class View:
         self.figures = Figures()
         self.log = Log(settings)
         self.lags = Lags(settings.kafka.bootstrap)
-        self.parts = Parts(parts.urls(settings))
+        self.parts = Parts(urls(settings))
         self.names = Names(settings.kafka.bootstrap, settings.snmp.max_rows)
         self.notifier: Notifier | None = None
         self._judge = Judge(limits_of(settings))
@@ -52,6 +53,10 @@ class View:
         self._growths: dict[tuple[str, int], Growth] = {}
         self._left_out = 0
         self._usage_limits = settings.snmp.usage_limits
+
+    def behind(self) -> dict[str, int]:
+        """Records before each stage, of those that are known."""
+        return {stage: row.lag for (stage,), row in self.figures.stages.items() if row.lag is not None}
 
     async def run(self) -> None:
         """Until cancelled, or until something fails that nobody understands."""

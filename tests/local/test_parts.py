@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import settings
-from pipeline.local import parts
+from pipeline.local import credentials, parts
 from pipeline.local.part import Part, StackFault
+from pipeline.readiness import Pod, urls
 
 
 def of(tmp_path: Path, **given: dict[str, object]) -> settings.Settings:
@@ -35,9 +36,14 @@ def test_parts_stop_along_the_way_of_a_message_and_brokers_last(tmp_path: Path) 
 
 
 def test_the_view_asks_every_process_of_the_stack(tmp_path: Path) -> None:
-    asked = json.loads(named(of(tmp_path, stack={"processes": 2}))["view"].environment["RS_SNMP__PARTS"])
+    found = named(of(tmp_path, stack={"processes": 2}))
+    asked = json.loads(found["view"].environment["RS_SNMP__PARTS"])
     assert asked["agents-2"] == "http://127.0.0.1:8084"
-    assert list(asked) == ["bridge", "agents", "agents-2", "sinks", "reports"]
+    assert list(asked) == ["bridge", "agents", "agents-2", "sinks", "view", "reports"]
+    assert json.loads(found["reports"].environment["RS_SNMP__PARTS"]) == asked
+    given = settings.read(snmp={"parts": asked})
+    assert list(urls(given)) == ["bridge", "agents", "agents-2", "sinks", "reports"]  # the view does not ask itself
+    assert list(Pod(given).addresses) == ["bridge", "agents", "agents-2", "sinks", "view"]  # nor the reports themselves
 
 
 def test_children_get_the_settings_and_the_data_folder_wherever_they_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +83,18 @@ async def test_another_number_of_partitions_than_the_log_has_stops_the_start(tmp
     assert not isinstance(step, Part)
     with pytest.raises(StackFault, match="has 4 partitions"):
         await step.run()
+
+
+def test_a_stack_with_tls_needs_what_its_broker_and_its_simulator_show(tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    with pytest.raises(StackFault, match="name a folder with RS_ACTIVEMQ__CREDENTIALS"):
+        named(of(tmp_path, activemq={"tls": True}))
+    with pytest.raises(StackFault, match="set RS_ACTIVEMQ__TLS=true"):
+        named(of(tmp_path, activemq={"credentials": folder}))
+    with pytest.raises(StackFault, match=r"activemq\.ca_file is .*: No such file"):
+        named(of(tmp_path, activemq={"tls": True, "credentials": folder, "ca_file": folder / "ca.pem"}))
+    credentials.make(folder)
+    found = named(of(tmp_path, activemq={"tls": True, "credentials": folder, "ca_file": folder / "ca.pem"}))
+    assert f"-Drs.credentials={folder}" in found["activemq"].command()
+    assert found["simulator"].environment["RS_ACTIVEMQ__USER"] == "simulator"
+    assert (tmp_path / "credentials" / "passwords" / "simulator").stat().st_mode & 0o077 == 0

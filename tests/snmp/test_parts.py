@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from pipeline.health import HealthServer
 from pipeline.local.ports import free_port
+from pipeline.readiness import urls
 from pipeline.settings import read
 from sinks.views import parts
 from sinks.views.names import Names
@@ -123,13 +124,13 @@ def test_names_are_learnt_from_messages_alone() -> None:
 
 def test_the_processes_are_those_of_the_settings() -> None:
     own = read(health={"host": "0.0.0.0", "bridge_host": "bridge.example"})
-    assert parts.urls(own) == {
+    assert urls(own) == {
         "bridge": "http://bridge.example:8081",
         "agents": "http://127.0.0.1:8082",
         "sinks": "http://127.0.0.1:8083",
         "reports": "http://127.0.0.1:8080",
     }
-    assert parts.urls(read(snmp={"parts": {"agents-7": "http://there:1"}})) == {"agents-7": "http://there:1"}
+    assert urls(read(snmp={"parts": {"agents-7": "http://there:1"}})) == {"agents-7": "http://there:1"}
 
 
 def test_while_today_is_being_read_nothing_is_raised() -> None:
