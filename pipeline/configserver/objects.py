@@ -75,6 +75,15 @@ class Objects(Struct, frozen=True):
             dbid = tenant.parent
         return None
 
+    def tenant_names(self) -> dict[int, str]:
+        return {dbid: name for dbid in self.tenants if (name := self.tenant_name(dbid)) is not None}
+
+    def profile_names(self) -> dict[int, str]:
+        return {dbid: one.name for dbid, one in self.profiles.items()}
+
+    def component_names(self) -> dict[int, str]:
+        return {dbid: one.name for dbid, one in self.components.items()}
+
     def profile_name(self, dbid: int) -> str | None:
         found = self.profiles.get(dbid)
         return None if found is None else found.name

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -93,8 +95,22 @@ class ConfigServerContract:
         assert (await server.read()).described == WANTED.described
 
     async def test_ten_at_once_make_each_thing_once(self, server: ConfigServer, another: Callable[[], ConfigServer]) -> None:
-        clients = [another() for _ in range(10)]
-        added = await asyncio.gather(*(one.add(WANTED) for one in clients))
+        at_once = threading.Barrier(10)
+
+        async def add() -> Added:
+            one = another()
+            try:
+                return await one.add(WANTED)
+            finally:
+                await one.close()
+
+        def client() -> Added:
+            at_once.wait()
+            return asyncio.run(add())
+
+        with ThreadPoolExecutor(10) as threads:
+            loop = asyncio.get_running_loop()
+            added = await asyncio.gather(*(loop.run_in_executor(threads, client) for _ in range(10)))
         assert [sum(one.application for one in added), sum(one.described for one in added), sum(one.objects for one in added)] == [
             1, len(WANTED.described), 2,
         ]  # fmt: skip
