@@ -49,13 +49,15 @@ def test_its_settings_exist(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(current.environment()) >= set(given)
 
 
-def test_the_view_asks_every_part_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RS_SNMP__PARTS", SERVICES["view"]["environment"]["RS_SNMP__PARTS"])
+@pytest.mark.parametrize("asking", ["view", "reports"])
+def test_the_view_and_the_reports_ask_every_part_that_answers(monkeypatch: pytest.MonkeyPatch, asking: str) -> None:
+    monkeypatch.setenv("RS_SNMP__PARTS", SERVICES[asking]["environment"]["RS_SNMP__PARTS"])
     own = settings.read()
     ports = {
         "bridge": own.health.bridge_port,
         "agents": own.health.agents_port,
         "sinks": own.health.sinks_port,
+        "view": own.snmp.health_port,
         "reports": own.reports.port,
     }
     assert own.snmp.parts == {name: f"http://{name}:{port}" for name, port in ports.items()}
