@@ -41,7 +41,7 @@ class Dialect(Protocol):
         ...
 
     def holds_any(self, column: str, numbers: Sequence[int]) -> Condition:
-        """One of the numbers is in the JSON list that the column holds."""
+        """One of the numbers is in the column, a JSON list of DBIDs."""
         ...
 
     def part(self, size: int | None, offset: int) -> Condition:

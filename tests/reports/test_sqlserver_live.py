@@ -40,11 +40,12 @@ def test_a_request_sees_one_state_of_the_store(sqlserver: SQLServerStore) -> Non
             dialect.run("UPDATE freshness SET generation = generation - 1 WHERE source_partition = 0")
 
 
-def test_a_query_without_end_is_ended(sqlserver: SQLServerStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_takes_too_long_is_given_up(sqlserver: SQLServerStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_S", 1.0)
-    endless = "SELECT count(*) AS n FROM bins a CROSS JOIN bins b CROSS JOIN bins c WHERE a.peak + b.peak + c.peak < 0"
+    # It does end: some engines go on with what nobody waits for any more.
+    long = "SELECT count(*) AS n FROM bins a CROSS JOIN bins b WHERE a.peak + b.peak < 0"
     with pytest.raises(StoreUnavailable, match="longer than") as raised, sqlserver.reading() as reading:
-        reading.rows(endless)
+        reading.rows(long)
     assert raised.value.lack == "busy"
     with sqlserver.reading() as reading:
         assert live.has_calls(reading), "the next request has a connection that works"
