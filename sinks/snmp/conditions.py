@@ -56,13 +56,8 @@ class Judge:
 
     def findings(self, figures: Figures, now: float) -> Iterator[Finding]:
         """The important ones first."""
-        general, limits = figures.general, self.limits
-        yield _counterpart("database", "database", general.database, "the sinks cannot write to the store")
-        yield _counterpart("broker", "kafka", general.kafka, "Kafka cannot be reached")
-        yield _counterpart("broker", "activemq", general.activemq, "ActiveMQ cannot be reached")
-        for name, readiness in figures.parts.items():
-            bad = None if readiness == "unknown" else readiness == "unreachable"
-            yield Finding("part", name, bad, 0, 0, f"{name} {'does not answer' if bad else 'answers'}")
+        limits = self.limits
+        yield from self.of_processes(figures)
         for (name,), stage in figures.stages.items():
             if stage.lag is not None:
                 text = f"{name} is {stage.lag} records behind"
@@ -71,11 +66,24 @@ class Judge:
         for (tenant,), row in figures.tenants.items():
             yield from self._of_tenant(str(tenant), row)
 
+    @staticmethod
+    def of_processes(figures: Figures) -> Iterator[Finding]:
+        """What can be found without Kafka."""
+        general = figures.general
+        yield _counterpart("database", "database", general.database, "the sinks cannot write to the store")
+        yield _counterpart("broker", "kafka", general.kafka, "Kafka cannot be reached")
+        yield _counterpart("broker", "activemq", general.activemq, "ActiveMQ cannot be reached")
+        for name, readiness in figures.parts.items():
+            bad = None if readiness == "unknown" else readiness == "unreachable"
+            yield Finding("part", name, bad, 0, 0, f"{name} {'does not answer' if bad else 'answers'}")
+
     def _growing(self, figures: Figures, now: float) -> Iterator[Finding]:
-        counts: dict[str, int] = {}
+        counts = dict.fromkeys(figures.counting, 0)  # a process counts nothing before the first, and that may be many
         for (stage, _reason), row in figures.quarantine.items():
-            counts[stage] = counts.get(stage, 0) + row.count
-        for stage, count in counts.items():
+            if stage in counts:
+                counts[stage] += row.count
+        for stage in figures.counting:
+            count = counts[stage]
             grown = self._quarantined.setdefault(stage, Growth()).at(now, count)
             text = f"{stage} has set aside {grown} records in a minute"
             yield Finding("quarantine", stage, grown > self.limits.quarantined, grown, self.limits.quarantined, text)
@@ -128,14 +136,15 @@ class Conditions:
     _states: dict[Key, _State] = field(default_factory=dict)
     _sent: deque[float] = field(default_factory=deque)
 
-    def judge(self, findings: Iterable[Finding], now: float, wall: int) -> list[Notice]:
-        """The notices that these findings give. wall: seconds UTC, for the table."""
+    def judge(self, findings: Iterable[Finding], now: float, wall: int, *, whole: bool = True) -> list[Notice]:
+        """The notices that these findings give. wall: seconds UTC, for the table; whole: what is not among them is no longer there,
+        else nobody knows of it."""
         said: set[Key] = set()
         notices: list[Notice] = []
         for finding in findings:
             said.add((finding.kind, finding.subject))
             notices += self._turn(finding, now, wall)
-        for kind, subject in [key for key in self._states if key not in said]:  # nothing to be said of it any more: it is good
+        for kind, subject in [key for key in self._states if whole and key not in said]:  # nothing to be said of it any more: it is good
             notices += self._turn(Finding(kind, subject, False, 0, 0, f"{subject} is no longer there"), now, wall)
         return notices
 

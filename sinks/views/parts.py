@@ -113,6 +113,16 @@ def kafka_state(answers: Mapping[str, Answer], *, lost: bool) -> State:
     return "up" if said == "unknown" else said
 
 
+def counting(answers: Mapping[str, Answer]) -> frozenset[str]:
+    """The stages whose counts of what was set aside are known: each of their processes was asked, and one has answered."""
+    found = set()
+    for prefix, stage in {"bridge": "bridge", "agents": "calls", "sinks": "sinks"}.items():
+        of = {answer.readiness for name, answer in answers.items() if name.startswith(prefix)}
+        if "unknown" not in of and of & {"ready", "notReady"}:
+            found.add(stage)
+    return frozenset(found)
+
+
 def _said(answers: Mapping[str, Answer], part: str, reason: str) -> State:
     """What the processes of a part say of a counterpart: down if one of them does, unknown if none answers."""
     heard = [answer for name, answer in answers.items() if name.startswith(part) and answer.readiness in ("ready", "notReady")]

@@ -96,6 +96,7 @@ class Figures(Struct, kw_only=True):
     """One moment.
 
     parts       process -> what it answers; not in the MIB, which shows stages
+    counting    stages whose processes say how much they have set aside; not in the MIB either
     """
 
     general: General = field(default_factory=General)
@@ -106,6 +107,7 @@ class Figures(Struct, kw_only=True):
     topics: dict[tuple[str, int], Topic] = field(default_factory=dict)
     conditions: dict[tuple[str, str], Raised] = field(default_factory=dict)
     parts: dict[str, Readiness] = field(default_factory=dict)
+    counting: frozenset[str] = frozenset()
 
     def rows(self, table: str) -> Mapping[Index, Struct]:
         """The rows of a table of the MIB by its name."""

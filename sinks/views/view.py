@@ -75,8 +75,10 @@ class View:
         self.lags.generation = self.log.generation
         self._obey(self._now())
         made = self._made(now, wall)
-        if self.log.trouble is None or self.log.lost:  # half of today is no reason for a notification
-            for notice in self._conditions.judge(self._judge.findings(made, now), now, int(wall)):
+        whole = self.log.trouble is None  # half of today is no reason for a notification
+        if whole or self.log.lost:
+            findings = self._judge.findings(made, now) if whole else self._judge.of_processes(made)
+            for notice in self._conditions.judge(findings, now, int(wall), whole=whole):
                 log.info("notification", kind=notice.kind, cleared=notice.cleared, subject=notice.subject, text=notice.text)
                 if self.notifier is not None:
                     self.notifier.notify(notice)
@@ -126,6 +128,7 @@ class View:
                 place: Topic(end=end, rate=self._grown(place, now, end), lag=offsets.lag_of(place)) for place, end in offsets.ends.items()
             },
             parts={name: answer.readiness for name, answer in answers.items()},
+            counting=parts.counting(answers),
         )
 
     def _stages(self, answers: Mapping[str, Answer], offsets: Offsets, now: float, wall: float) -> dict[tuple[str], Stage]:

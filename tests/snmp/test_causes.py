@@ -223,7 +223,6 @@ async def running_view(folder: Path) -> AsyncIterator[World]:
             await case(world, False)
         await world.changelog.row("MCP|component_type|", DAY, at_ms, Bin())
         await world.changelog.ticks(at_ms)
-        bridge.quarantined.labels("not_json").inc(0)
         agent = Agent(Source(lambda: view.figures, settings.snmp.enterprise), Address("127.0.0.1", free_udp_port()), community="public",
                       targets=[Address("127.0.0.1", trap_port)])  # fmt: skip
         for each in (bridge, sinks):

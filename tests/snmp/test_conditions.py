@@ -124,7 +124,8 @@ def test_what_grows_is_bad_until_it_has_not_for_a_minute() -> None:
     grown = {}
     for now in range(200):
         count = 5 if now < 10 else 17
-        figures = Figures(general=General(today_timed_out=count), quarantine={("bridge", "not_json"): Quarantined(count)})
+        row = {("bridge", "not_json"): Quarantined(count)}
+        figures = Figures(general=General(today_timed_out=count), quarantine=row, counting=frozenset({"bridge"}))
         grown[now] = {each.kind for each in judge.findings(figures, now) if each.bad}
     assert [now for now in grown if grown[now]] == list(range(10, 70))
     assert grown[10] == {"quarantine", "timeouts"}
@@ -138,11 +139,29 @@ def test_a_count_that_begins_anew_is_no_growth() -> None:
     assert [(each.kind, each.value) for each in found if each.bad] == [("timeouts", 15)]
 
 
+def test_the_first_records_that_a_process_sets_aside_are_growth_and_those_of_before_are_not() -> None:
+    """A process has no count of a reason before the first; of one that was not heard yet nobody knows what it had."""
+    judge, heard = Judge(Limits(quarantined=10)), frozenset({"bridge"})
+    rows = {("bridge", "not_json"): Quarantined(11), ("calls", "late"): Quarantined(500)}
+    found = []
+    for now, (counting, quarantine) in enumerate([(frozenset(), {}), (heard, {}), (heard, rows), (heard | {"calls"}, rows)]):
+        made = judge.findings(Figures(counting=counting, quarantine=quarantine), now)  # type: ignore[arg-type]
+        found.append([(each.subject, each.value) for each in made if each.kind == "quarantine" and each.bad])
+    assert found == [[], [], [("bridge", 11)], [("bridge", 11)]]
+
+
+def test_what_nobody_knows_of_is_not_over() -> None:
+    conditions = Conditions(raise_after=0, clear_after=0)
+    conditions.judge([said(True)], 0, 0)
+    assert conditions.judge([said(False, "part", "agents")], 100, 0, whole=False) == []
+    assert [n.cleared for n in conditions.judge([], 101, 0)] == [True]
+
+
 def test_every_kind_has_its_two_notifications() -> None:
     figures = Figures(
         parts={"agents": "ready"},
         stages={("calls",): Stage(lag=0)},
-        quarantine={("bridge", "x"): Quarantined(1)},
+        counting=frozenset({"bridge"}),
         tenants={(1,): Tenant()},
     )
     assert {each.kind for each in Judge(Limits()).findings(figures, 0)} == set(PAIRS)

@@ -100,6 +100,11 @@ def test_a_stage_is_as_ready_as_the_worst_of_its_processes(answers: dict[str, An
     assert (found.readiness, found.processes) == (worst, processes)
 
 
+def test_a_stage_counts_when_its_processes_were_asked() -> None:
+    assert parts.counting({"bridge": Answer(), "sinks": WAITS, "agents-1": READY, "agents-2": Answer()}) == {"sinks"}
+    assert parts.counting({"bridge": Answer("unreachable"), "agents-1": READY, "agents-2": Answer("unreachable")}) == {"calls"}
+
+
 def test_a_stage_says_why() -> None:
     answers = {"sinks": WAITS, "sinks-2": Answer("unreachable")}
     assert stage_of("sinks", answers, 0, None, None).reasons == "sinks: database: locked; sinks-2: does not answer"
