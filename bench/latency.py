@@ -3,7 +3,7 @@
 The simulator posts so many events a second. Besides, ten times a second a call is begun by a message of its own, and the store is asked
 again and again whether it is there; so what is shown is up to the time of one question (also shown) too long. The database is emptied
 before; its name must end in `test`, and its password is in RS_TEST_SQLSERVER_PASSWORD. Without one: SQLite. Needs java and the jars
-(make setup; RS_JARS names another folder).
+(make setup).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from pipeline.settings import ActiveMQ
 from pipeline.simulator.traffic import Traffic
 from sinks.sql.dialect import Dialect
 from sinks.sql.sqlite import SQLite
-from tests.conftest import JARS
 from tests.e2e.stack import RS, stack
 
 PROBES_A_SECOND = 10
@@ -130,9 +129,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="latency-") as folder:
         data = Path(folder) / "data"
         dialect = store(given.database, data)
-        settings = {"RS_STACK__JARS": str(JARS)}
+        settings = {}
         if given.database is not None:
-            settings |= {"RS_SINKS__DATABASE": given.database, "RS_SINKS__PASSWORD": os.environ.get("RS_TEST_SQLSERVER_PASSWORD", "")}
+            settings = {"RS_SINKS__DATABASE": given.database, "RS_SINKS__PASSWORD": os.environ.get("RS_TEST_SQLSERVER_PASSWORD", "")}
         with stack(data, **settings) as made:
             rate = calls_a_second(given.rate)
             seconds = WARM_UP_S + given.seconds + 5
