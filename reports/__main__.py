@@ -7,7 +7,7 @@ import sys
 
 import uvicorn
 
-from pipeline import logs, settings
+from pipeline import configserver, logs, settings
 from reports.server import make
 
 EXPECTED = "echarts/dist/echarts.min.js"
@@ -28,6 +28,7 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return 2
     log = logs.setup("reports")
+    configserver.follow()
     host, port = own.reports.host, own.reports.port
     if not is_loopback(host):
         log.warning(

@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline import configserver
 from pipeline.readiness import REPORTS_ALONE, Pod
 from pipeline.settings import Settings
 from reports import VERSION, api, pages, problems
@@ -57,10 +58,11 @@ class Headers:
         await self.app(scope, receive, with_headers)
 
 
-def app_of(site: Site, assets: Path, pod: Pod | None = None) -> FastAPI:
-    """`assets`: the unpacked WebJars, NAME/... (setting reports.assets). `pod`: the other processes, for which this one answers, too."""
+def app_of(site: Site, assets: Path, pod: Pod | None = None, configuration: configserver.Process | None = None) -> FastAPI:
+    """`assets`: the unpacked WebJars, NAME/... (setting reports.assets). `pod`: the other processes, for which this one answers, too.
+    `configuration`: what readiness tells of this process's settings."""
     app = FastAPI(title="Reporting Server", version=VERSION, openapi_url="/ems-rs/openapi.json", docs_url=None, redoc_url=None)
-    app.state.site, app.state.pod = site, pod
+    app.state.site, app.state.pod, app.state.configuration = site, pod, configuration
     app.add_middleware(Headers)
     app.mount("/assets", StaticFiles(directory=assets, check_dir=False), name="assets")
     app.mount("/static", StaticFiles(directory=ROOM / "static"), name="static")
@@ -75,8 +77,8 @@ def app_of(site: Site, assets: Path, pod: Pod | None = None) -> FastAPI:
 
 def make(settings: Settings) -> FastAPI:
     """Raises WrongSettings if they name a store that reports cannot read."""
-    site = Site(store_of(settings), ZoneInfo(settings.reports.time_zone), settings.reports.page_size)
-    return app_of(site, settings.reports.assets, Pod(settings))
+    site = Site(store_of(settings), ZoneInfo(settings.reports.time_zone), settings.reports.page_size, objects=configserver.objects)
+    return app_of(site, settings.reports.assets, Pod(settings), configserver.mine())
 
 
 async def is_live() -> JSONResponse:
@@ -85,7 +87,7 @@ async def is_live() -> JSONResponse:
 
 def is_ready_alone(request: Request) -> JSONResponse:
     """The reports server."""
-    return answer(own_reasons(request))
+    return answer(own_reasons(request), **facts(request))
 
 
 async def is_ready(request: Request) -> JSONResponse:
@@ -93,11 +95,11 @@ async def is_ready(request: Request) -> JSONResponse:
     own = await run_in_threadpool(own_reasons, request)
     pod: Pod | None = request.app.state.pod
     if pod is None:
-        return answer(own)
+        return answer(own, **facts(request))
     whole = await pod.ask()
     parts = {name: None if said is None else {"ready": said.ready, "reasons": said.reasons} for name, said in whole.parts.items()}
     reasons = {f"reports: {check}": reason for check, reason in own.items()} | whole.reasons
-    return answer(reasons, parts={**parts, "reports": {"ready": not own, "reasons": own}})
+    return answer(reasons, parts={**parts, "reports": {"ready": not own, "reasons": own}}, **facts(request))
 
 
 def own_reasons(request: Request) -> dict[str, str]:
@@ -106,7 +108,14 @@ def own_reasons(request: Request) -> dict[str, str]:
             live.has_calls(reading)
     except StoreUnavailable as exc:
         return {"store": exc.detail}
-    return {}
+    configuration: configserver.Process | None = request.app.state.configuration
+    broken = configuration.check() if configuration else None
+    return {} if broken is None else {"config": broken}
+
+
+def facts(request: Request) -> dict[str, object]:
+    configuration: configserver.Process | None = request.app.state.configuration
+    return {"facts": {"config server": configuration.facts()}} if configuration else {}
 
 
 def answer(reasons: dict[str, str], **more: object) -> JSONResponse:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 
+from pipeline.configserver import Objects
 from reports.queries import calls
 from reports.store.contract import Reading, Store
 
@@ -24,21 +25,33 @@ def wall_clock() -> int:
 
 @dataclass
 class Site:
+    """`objects`: what the Config Server names now."""
+
     store: Store
     zone: ZoneInfo
     page_size: int = 100
     clock: Callable[[], int] = wall_clock
+    objects: Callable[[], Objects] = Objects
+    _told: calls.Names = field(default_factory=calls.Names)
+    _told_until: float = 0.0
+    _named: Objects = field(default_factory=Objects)
     _names: calls.Names = field(default_factory=calls.Names)
-    _names_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def names(self, reading: Reading) -> calls.Names:
-        """Names by DBID. Those seen once stay known while the server runs, though no recent call gives them any more."""
+        """Names by DBID: the Config Server's, else those that calls tell. What a call has told stays known while the server runs, though
+        no recent one tells it any more."""
         with self._lock:
-            if time.monotonic() >= self._names_until:
+            named, told = self.objects(), self._told
+            if time.monotonic() >= self._told_until:
                 fresh = calls.names(reading)
-                self._names = calls.Names(self._names.tenants | fresh.tenants, self._names.apps | fresh.apps)
-                self._names_until = time.monotonic() + NAMES_KEPT_S
+                self._told = calls.Names(told.tenants | fresh.tenants, told.apps | fresh.apps)
+                self._told_until = time.monotonic() + NAMES_KEPT_S
+            if self._told is not told or self._named is not named:
+                self._named = named
+                self._names = calls.Names(
+                    self._told.tenants | named.tenant_names(), self._told.apps | named.profile_names(), named.component_names()
+                )
             return self._names
 
 

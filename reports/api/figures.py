@@ -60,8 +60,7 @@ def value_of(dimension: str, value: str, names: Names) -> Json:
         return {}
     if dimension == "dn":
         return {"dn": value}
-    known = {"tenant": names.tenants, "tenant-own": names.tenants, "app": names.apps}.get(dimension, {})
-    return {"id": int(value), "name": known.get(int(value))}
+    return {"id": int(value), "name": names.of(dimension).get(int(value))}
 
 
 @router.get(

@@ -111,7 +111,7 @@ def _span(reader: Reader, granularity: str, start: int | None, end: int | None, 
 
 def label_of(dimension: str, names: Names) -> Callable[[str], str]:
     """The name of a value of the dimension, the DBID where no name is known."""
-    known = {"tenant": names.tenants, "tenant-own": names.tenants, "app": names.apps}.get(dimension, {})
+    known = names.of(dimension)
 
     def label(value: str) -> str:
         return known.get(int(value), value) if value.isdecimal() else value

@@ -288,10 +288,15 @@ def _log(reading: Reading, guid: str) -> tuple[LogLine, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Latest names of tenants and IVR profiles by DBID, as recent calls gave them."""
+    """Names of tenants, IVR profiles and components by DBID; calls tell none of components."""
 
     tenants: dict[int, str] = field(default_factory=dict)
     apps: dict[int, str] = field(default_factory=dict)
+    components: dict[int, str] = field(default_factory=dict)
+
+    def of(self, dimension: str) -> dict[int, str]:
+        """The names of a dimension's values; empty if they have none."""
+        return {"tenant": self.tenants, "tenant-own": self.tenants, "app": self.apps, "component": self.components}.get(dimension, {})
 
 
 RECENT_CALLS = 5000

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pipeline import settings
 from pipeline.configserver import Objects
-from pipeline.configserver.objects import Component, Tenant
+from pipeline.configserver.objects import Component, Profile, Tenant
 from pipeline.settings import Settings
+from reports.queries import calls
+from reports.site import Site
 from sinks.purging import Purging
 from sinks.sql.retention import DAY_MS, Keep
 from sinks.sql.sqlite import SQLite
@@ -74,3 +77,15 @@ async def test_retention_goes_by_the_ages_of_the_moment(tmp_path: Path, monkeypa
 
     await purging.repeat(lambda: now[0], pause, lambda: not changes)
     assert purged == [20, 10]  # not while the interval is 0
+
+
+def test_the_reports_name_what_the_config_server_names_and_else_what_calls_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "names", lambda _: calls.Names({2: "Old name", 3: "Told by a call"}, {7: "Desk"}))
+    now = [Objects(tenants={1: Tenant("Environment"), 2: Tenant("Acme", 1)}, components={201: Component("first RM")})]
+    site = Site(None, ZoneInfo("UTC"), objects=lambda: now[0])  # type: ignore[arg-type]  # nothing of the store is asked
+    found = site.names(None)  # type: ignore[arg-type]
+    assert found.tenants == {1: "Environment", 2: "Environment/Acme", 3: "Told by a call"}
+    assert (found.of("app"), found.of("component"), found.of("dn")) == ({7: "Desk"}, {201: "first RM"}, {})
+    now[0] = Objects(profiles={7: Profile("Help desk")})
+    found = site.names(None)  # type: ignore[arg-type]
+    assert (found.tenants, found.apps) == ({2: "Old name", 3: "Told by a call"}, {7: "Help desk"})
