@@ -13,6 +13,7 @@ import yaml
 from pipeline import settings
 from pipeline.local import parts
 from pipeline.local.part import Part
+from pipeline.readiness import REPORTS_ALONE
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -62,7 +63,7 @@ def test_the_view_and_the_reports_ask_every_part_that_answers(monkeypatch: pytes
     }
     assert own.snmp.parts == {name: f"http://{name}:{port}" for name, port in ports.items()}
     for name, port in ports.items():
-        assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "healthy", str(port)]
+        assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "healthy", str(port), *([REPORTS_ALONE] if name == "reports" else [])]
 
 
 def test_workers_are_started_as_by_the_local_stack(tmp_path: Path) -> None:

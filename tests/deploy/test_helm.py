@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from pipeline import settings
+from pipeline.readiness import REPORTS_ALONE, VIEW
 from tests.deploy.test_compose import ROOT
 
 CHART = ROOT / "deploy" / "helm" / "reporting-server"
@@ -135,7 +136,7 @@ def test_wrong_values_are_refused(given: str, said: str) -> None:
 @pytest.mark.parametrize("given", [(), EVERYTHING])
 def test_its_settings_exist(given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     found = {name: settings_of(container, monkeypatch) for name, container in containers(rendered(*given)) if name != "activemq"}
-    assert set(found) == {"init", "bridge", "agents", "sinks", "view", "reports"}
+    assert set(found) == {"init", "bridge", "ready", "agents", "sinks", "view", "reports"}
     assert found["bridge"].activemq.host == "127.0.0.1"
     assert found["sinks"].sinks.database == VALUES["database"]["sinks"]
     assert found["reports"].sinks.database == VALUES["database"]["reports"]
@@ -159,11 +160,13 @@ def test_each_is_asked_where_it_answers(monkeypatch: pytest.MonkeyPatch) -> None
                 "sinks": own.health.sinks_port,
                 "view": own.snmp.health_port,
                 "reports": own.reports.port,
+                "ready": own.reports.port,
             }[name]
             assert {ports[container[probe]["httpGet"]["port"]] for probe in ("livenessProbe", "readinessProbe")} == {served}
             assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
-            assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
-            if name == "bridge":
+            # The RS pod answers for all; of the others each answers for itself.
+            assert container["readinessProbe"]["httpGet"]["path"] == (REPORTS_ALONE if name == "reports" else "/health/ready")
+            if name == "ready":
                 assert served == 8080
 
 
@@ -188,12 +191,13 @@ def test_workloads_choose_their_own_pods() -> None:
 
 
 @pytest.mark.parametrize("given", [(), EVERYTHING])
-def test_the_view_asks_every_process(given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_process_is_asked(given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     resources = rendered(*given)
     (container,) = (container for name, container in containers(resources) if name == "view")
     asked = settings_of(container, monkeypatch).snmp.parts
     (agents,) = (resource for resource in of_kind(resources, "StatefulSet") if resource["metadata"]["name"].endswith("-agents"))
     assert sum(name.startswith("agents") for name in asked) == agents["spec"]["replicas"]
+    assert {name for name in asked if not name.startswith("agents")} == {"bridge", "sinks", "reports", VIEW}
     services = {
         service["metadata"]["name"]: {port["port"] for port in service["spec"]["ports"]} for service in of_kind(resources, "Service")
     }
@@ -275,7 +279,7 @@ def test_prometheus_operator_gets_rules_and_every_metrics_port() -> None:
     ports = {
         port["port"] for service in matched for port in service["spec"]["ports"] if port["name"] == monitor["spec"]["endpoints"][0]["port"]
     }
-    assert ports == {8080, 8082, 8083, 8090}
+    assert ports == {8081, 8082, 8083, 8090}
     (boards,) = (resource for resource in of_kind(resources, "ConfigMap") if resource["metadata"]["name"].endswith("-dashboards"))
     assert {json.loads(text)["uid"] for text in boards["data"].values()} == {"rs-pipeline", "rs-tenants", "rs-quality"}
 

@@ -66,6 +66,19 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* Whom the view asks for figures, and whom 8080 of the RS pod asks whether all are ready. */}}
+{{- define "rs.parts" -}}
+{{- $name := include "rs.name" . }}
+{{- $parts := dict }}
+{{- range $part, $port := dict "bridge" 8081 "sinks" 8083 "view" 8090 "reports" 8080 }}
+{{- $_ := set $parts $part (printf "http://%s-%s:%d" $name $part $port) }}
+{{- end }}
+{{- range $number := until (int .Values.agents.replicas) }}
+{{- $_ := set $parts (printf "agents-%d" $number) (printf "http://%s-agents-%d.%s-agents:8082" $name $number $name) }}
+{{- end }}
+{{- $parts | toJson }}
+{{- end }}
+
 {{/* Settings of every process of ours, as environment. */}}
 {{- define "rs.env" -}}
 - {name: RS_KAFKA__BOOTSTRAP, value: {{ .Values.kafka.bootstrap | quote }}}
@@ -80,7 +93,7 @@ priorityClassName: {{ . }}
 {{- end }}
 - {name: RS_HEALTH__HOST, value: "0.0.0.0"}
 - {name: RS_HEALTH__BRIDGE_HOST, value: {{ include "rs.name" . }}-bridge}
-- {name: RS_HEALTH__BRIDGE_PORT, value: "8080"}
+- {name: RS_SNMP__PARTS, value: {{ include "rs.parts" . | quote }}}
 - {name: RS_REPORTS__TIME_ZONE, value: {{ .Values.reports.timeZone | quote }}}
 {{- range $section, $options := .Values.settings }}
 {{- range $name, $value := $options }}
@@ -111,7 +124,7 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  httpGet: {path: /health/ready, port: {{ .port }}}
+  httpGet: {path: {{ .ready | default "/health/ready" }}, port: {{ .port }}}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 2
