@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from zoneinfo import ZoneInfo
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.bins import DAY, start_of
@@ -20,7 +21,7 @@ from pipeline.backoff import Backoff
 from pipeline.generation import Generation
 from pipeline.settings import Settings
 from pipeline.topics import GENERATIONS
-from sinks.views.figures import AHEAD_MS, Partition, decode
+from sinks.views.figures import AHEAD_MS, MARK_BYTES, Partition, decode
 from sinks.views.stored import Stored
 
 LAST = 2_000  # records of a partition among which a tick is looked for
@@ -90,11 +91,7 @@ class Log:
             while True:
                 fetched = await consumer.getmany(timeout_ms=FETCH_MS)
                 for tp, batch in fetched.items():
-                    partition, stored = self.partitions[tp.partition], self.stored[tp.partition]
-                    for record in batch:
-                        tick = partition.take(record.key, record.value)
-                        if tick is not None:
-                            stored.note(record.offset, int(record.key[2:]), tick.folded_to)
+                    self._take(tp.partition, batch)
                     await asyncio.sleep(0)  # a long way to today's end must not keep managers waiting
                 if self.trouble is not None:
                     left = await _left(consumer, ends)
@@ -110,6 +107,20 @@ class Log:
                         if (await generations.read(self.bootstrap)).current != generation.number:
                             self.trouble = "another generation is current"
                             return
+
+    def _take(self, number: int, batch: Sequence[ConsumerRecord]) -> None:
+        """Of each source the newest tick alone: most of an idle changelog is ticks. Behind the rows, which may be ahead of it anyway."""
+        partition, stored = self.partitions[number], self.stored[number]
+        ticks: dict[bytes, ConsumerRecord] = {}
+        for record in batch:
+            if record.value is None or not is_tick(record.key):
+                partition.take(record.key, record.value)
+            elif (known := ticks.get(record.key)) is None or record.value[:MARK_BYTES] >= known.value[:MARK_BYTES]:
+                ticks[record.key] = record
+        for record in sorted(ticks.values(), key=attrgetter("offset")):
+            tick = partition.take(record.key, record.value)
+            if tick is not None:
+                stored.note(record.offset, int(record.key[2:]), tick.folded_to)
 
     async def _horizons(self, topic: str, numbers: list[int]) -> dict[int, int]:
         """Partition -> greatest clock of its newest ticks, ms UTC. A partition without any has nothing to say of today."""

@@ -1,5 +1,6 @@
 """The fold of the tenants changelog into present figures, judged by the highest mark of every row ever written."""
 
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,9 +12,11 @@ from agents.bins import BASE, BASE_MS, DAY, GRANULARITIES, HOUR, end_of, start_o
 from agents.keys import Dimension, bin_key, tick_key
 from agents.state import Bin, Figures, Tick
 from pipeline.runtime import codec
+from pipeline.settings import read
 from sinks.views import figures
 from sinks.views.figures import Partition
 from sinks.views.growth import Growth
+from sinks.views.log import Log
 from sinks.views.stored import Stored
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -198,3 +201,22 @@ def test_a_row_that_is_written_again_and_again_is_decoded_once(monkeypatch: pyte
     for _ in range(2):
         assert next(made.present())[1].day.arrivals == 999
     assert len(decoded) == 1
+
+
+def test_of_a_batch_the_newest_tick_of_each_source_counts() -> None:
+    log = Log(read(reports={"time_zone": ZONE.key}))
+    log.partitions, log.stored = {3: Partition(ZONE, 100, NOON)}, {3: Stored()}
+    records = [
+        tick(0, NOON, mark=1, folded_to=10),
+        written("RM|tenant|102", BASE, NOON + BASE_MS, row(4)),
+        tick(1, NOON, mark=2, folded_to=20),
+        tick(0, NOON + BASE_MS, mark=5, folded_to=30),
+        tick(0, NOON, mark=4, folded_to=15),  # of a worker that thaws
+    ]
+    log._take(3, [SimpleNamespace(key=key, value=value, offset=at) for at, (key, value) in enumerate(records)])  # type: ignore[misc]
+    assert log.folded_to() == 20
+    assert log.partitions[3].horizon == NOON + BASE_MS
+    assert next(log.partitions[3].present())[1].bin.arrivals == 4
+    assert log.stored_to({3: 2}) is None  # the tick of source 1 stands at offset 2
+    assert log.stored_to({3: 4}) == 20
+    assert log.stored[3].committed(4) == {0: 30, 1: 20}
