@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +72,19 @@ def operator(tmp_path: Path) -> Editor:
 
 
 class TestFolder(ConfigServerContract):
-    pass
+    async def test_at_once_is_one_after_the_other(
+        self, server: Folder, another: Callable[[], Folder], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also if there is much time between reading and writing."""
+        read = Folder._read
+
+        def slowly(folder: Folder) -> Held:
+            held = read(folder)
+            time.sleep(0.05)
+            return held
+
+        monkeypatch.setattr(Folder, "_read", slowly)
+        await self.test_ten_at_once_make_each_thing_once(server, another)
 
 
 async def test_what_people_write_in_toml_is_text_like_everything_else(server: Folder, operator: Editor) -> None:

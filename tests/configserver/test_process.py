@@ -139,7 +139,9 @@ async def test_without_one_there_is_no_start_unless_there_is_a_copy(base: Settin
     process.begin(base)
     assert "password" not in good_copy.path_of(base).read_text()
     operator.folder.rename(tmp_path / "gone")
+    kept_at = good_copy.path_of(base).stat().st_mtime_ns
     assert process.begin(base).kafka.partitions == 12
+    assert good_copy.path_of(base).stat().st_mtime_ns == kept_at  # it is no newer than what it was taken from
     (note,) = configserver.told()
     assert "settings are the last good copy" in note
     assert process.mine().facts()["connected"] == 0
