@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.registry import Collector
 
+import pipeline.configserver.process  # noqa: F401 - its figures are in the registry then
 from sinks.views.metrics import FigureMetrics
 from sinks.views.rows import Figures, Stage
 
@@ -56,6 +57,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
         "",
     ),
     "TimeoutsGrowing": ({"rs_today_timed_out": "0x9 10+10x18 200x40"}, {}, ""),
+    "ConfigServerDown": ({'rs_config_server_up{instance="a"}': turns(1, 0), 'rs_config_server_up{instance="b"}': "1x70"}, {}, ""),
+    "ConfigRefused": ({"rs_config_refused": turns(0, 2)}, {}, ""),
 }
 
 
@@ -106,5 +109,6 @@ def test_every_figure_that_a_rule_names_is_shown() -> None:
     registry.register(collector)
     shown = {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in collector.collect()}
     named = {name for rule in LOADED for name in re.findall(r"\brs_\w+", rule["expr"])}
+    shown |= {family.name for family in REGISTRY.collect() if family.name.startswith("rs_config_")}  # of every process
     assert named
     assert named <= shown
