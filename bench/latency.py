@@ -80,7 +80,7 @@ class Probes:
                     v=1, comp="RM", comp_id=201, session="P", guid=guid, ts=int(time.time() * 1000), seq=0, tenant_path=(1, 102), app=310
                 )
                 self.posted[guid] = time.monotonic()
-                poster.post(msgspec.json.encode(event).decode())
+                poster.post(msgspec.json.encode(event))
                 poster.flush()
                 time.sleep(max(0.0, self.posted[guid] + 1 / PROBES_A_SECOND - time.monotonic()))
 
@@ -139,12 +139,15 @@ def main() -> None:
                 [*RS, "simulate", "--rate", f"{rate:.2f}", "--seconds", f"{seconds}", "--no-end"],
                 env=made.environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
             )  # fmt: skip
-            time.sleep(WARM_UP_S)
-            psutil.cpu_percent()
-            probes = Probes(dialect, ActiveMQ(port=made.ports["activemq"]))
-            probes.run(given.seconds)
-            load = f"machine {psutil.cpu_percent():.0f} % busy, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-            simulator.wait()
+            try:
+                time.sleep(WARM_UP_S)
+                psutil.cpu_percent()
+                probes = Probes(dialect, ActiveMQ(port=made.ports["activemq"]))
+                probes.run(given.seconds)
+                load = f"machine {psutil.cpu_percent():.0f} % busy, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+            finally:
+                simulator.terminate()
+                simulator.wait()
     name = "SQLite" if given.database is None else str(getattr(dialect, "address").where)  # noqa: B009 - only servers have one
     shown(f"{name}, {given.rate:.0f} events/s", probes.took, len(probes.posted), probes.questions, load)
 

@@ -13,7 +13,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -25,7 +26,7 @@ from pipeline import topics
 from pipeline.cli.posting import progress
 from pipeline.settings import read
 from sinks.purging import Purging
-from sinks.sql.dialect import Dialect
+from sinks.sql.dialect import Dialect, connected
 from sinks.sql.migrate import migrate
 from sinks.sql.retention import DAY_MS, Keep
 from sinks.sql.rows import BINS, CALLS, SESSIONS
@@ -37,6 +38,7 @@ from tests.sinks.contract import select
 FIVE_MINUTES_MS = 300_000
 ROWS_A_CALL = 5
 AT_ONCE = 5_000
+DAYS, FIRST_DAY = 30, 300  # of bins, and how long ago the latest was
 WRITER_CALLS, WRITER_PACE_S, ALONE_S = 100, 0.2, 20.0
 FIRST_GUID = 50_000_000  # of the writer's calls, which are young
 
@@ -49,7 +51,7 @@ def say(line: str) -> None:
 def old_bins(count: int) -> Iterable[FakeRecord]:
     value = bin_value(5)
     for n in range(count):
-        start = T0 // FIVE_MINUTES_MS * FIVE_MINUTES_MS - 400 * DAY_MS + n // 500 * FIVE_MINUTES_MS
+        start = T0 // FIVE_MINUTES_MS * FIVE_MINUTES_MS - (FIRST_DAY - 1) * DAY_MS + n // 500 * FIVE_MINUTES_MS
         yield FakeRecord(0, bin_key(Dimension("RM", "tenant", str(n % 500)).pack(), "FIVE_MINUTES", start), value)
 
 
@@ -65,18 +67,37 @@ def fill(dialect: Dialect, rows: int) -> None:
             end = T0 - 60 * DAY_MS
             writer.write(calls(*(call_record(n, 5, start_ts=end - 60_000, end_ts=end) for n in some)), {})
             bar.advance(task, len(some) * ROWS_A_CALL)
-        batch: list[FakeRecord] = []
-        for record in old_bins(bins):
-            batch.append(record)
-            if len(batch) == AT_ONCE:
-                writer.write(bound(topics.TENANTS_CHANGELOG, batch), {})
-                bar.advance(task, len(batch))
-                batch = []
-        writer.write(bound(topics.TENANTS_CHANGELOG, batch), {})
+        of_a_day = bins // DAYS
+        for batch in batched(old_bins(of_a_day), AT_ONCE):
+            writer.write(bound(topics.TENANTS_CHANGELOG, batch), {})
+            bar.advance(task, len(batch))
+        for day in range(1, DAYS):
+            copy_day(dialect, day, T0 - FIRST_DAY * DAY_MS)
+            bar.advance(task, of_a_day)
     writer.close()
 
 
-def write_on(dialect: Dialect, stop: Event, purging: Event, results: Any) -> None:
+def batched(records: Iterable[FakeRecord], size: int) -> Iterator[list[FakeRecord]]:
+    left = iter(records)
+    while batch := list(islice(left, size)):
+        yield batch
+
+
+def copy_day(dialect: Dialect, days: int, since: int) -> None:
+    """The bins of the first day, so many days earlier: rows that are removed need not have come through the writer."""
+    moved = f"bin_start - {days * DAY_MS}" if isinstance(dialect, SQLite) else f"DATEADD(day, -{days}, bin_start)"
+    columns = [moved if name == "bin_start" else name for name in BINS.names]
+    with connected(dialect) as connection:
+        cursor = connection.cursor()
+        dialect.begin(cursor)
+        cursor.execute(
+            f"INSERT INTO {BINS.name} ({', '.join(BINS.names)}) SELECT {', '.join(columns)} FROM {BINS.name} WHERE bin_start >= ?",
+            (dialect.instant(since),),
+        )
+        connection.commit()
+
+
+def write_on(dialect: Dialect, begun_to: Event, stop: Event, purging: Event, results: Any) -> None:
     """Seconds each transaction took, alone and beside the purge; how often one was tried again."""
     writer, took, again, turn = Writer(dialect), ([], []), 0, 0  # type: ignore[var-annotated]
     while not stop.is_set():
@@ -92,13 +113,17 @@ def write_on(dialect: Dialect, stop: Event, purging: Event, results: Any) -> Non
                 again += 1
                 if again > 1000:
                     raise
-        took[beside].append(time.monotonic() - begun)
+        if begun_to.is_set():  # the first prepares the connection
+            took[beside].append(time.monotonic() - begun)
+        begun_to.set()
         time.sleep(max(0.0, begun + WRITER_PACE_S - time.monotonic()))
     writer.close()
     results.put((*took, again))
 
 
 def ms(took: Sequence[float]) -> str:
+    if len(took) < 2:
+        return "too few to tell"
     return f"median {median(took) * 1000:.0f} ms, 99 % {quantiles(took, n=100)[98] * 1000:.0f} ms, most {max(took) * 1000:.0f} ms"
 
 
@@ -128,9 +153,10 @@ def main() -> None:
         fill(dialect, given.rows)
         say(f"filled in {time.monotonic() - begun:.0f} s: {left(dialect)}")
         context = get_context("spawn")
-        stop, beside, results = context.Event(), context.Event(), context.Queue()
-        writing = context.Process(target=write_on, args=(dialect, stop, beside, results))
+        begun_to, stop, beside, results = context.Event(), context.Event(), context.Event(), context.Queue()
+        writing = context.Process(target=write_on, args=(dialect, begun_to, stop, beside, results))
         writing.start()
+        begun_to.wait()
         time.sleep(ALONE_S)
         transactions: list[float] = []
         with progress(counts=True) as bar:
