@@ -72,7 +72,7 @@ def fill(dialect: Dialect, rows: int) -> None:
             writer.write(bound(topics.TENANTS_CHANGELOG, batch), {})
             bar.advance(task, len(batch))
         for day in range(1, DAYS):
-            copy_day(dialect, day, T0 - FIRST_DAY * DAY_MS)
+            copy_day(dialect, day, T0 - FIRST_DAY * DAY_MS + DAY_MS // 2)
             bar.advance(task, of_a_day)
     writer.close()
 
