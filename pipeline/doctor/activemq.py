@@ -13,6 +13,7 @@ from pipeline.settings import Settings, WrongSettings
 from pipeline.stomp_connection import Connection, advice, no_answer_hint, place
 
 ANSWER_S = 3.0
+END = "ActiveMQ.Statistics.Destination.List.End.With.Null"  # asks for an empty answer behind the last one
 REPLY = "/temp-queue/rs-doctor"
 DEEP = 100_000
 REACH = "start it (rs up), or name another: RS_ACTIVEMQ__HOST, RS_ACTIVEMQ__PORT"
@@ -27,7 +28,7 @@ class _Answers(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ship
         self.refused = ""
         self.answered = threading.Event()
         self.complete = threading.Event()
-        self._expected = expected
+        self.expected = expected
 
     def on_connected(self, frame: stomp.utils.Frame) -> None:
         self.server = frame.headers.get("server", "").removeprefix("ActiveMQ/") or "version not told"
@@ -45,16 +46,19 @@ class _Answers(stomp.ConnectionListener):  # type: ignore[misc]  # stomp.py ship
         self.complete.set()
 
     def on_message(self, frame: stomp.utils.Frame) -> None:
-        self.bodies.append(_flat(frame.body))
-        if len(self.bodies) >= self._expected:
+        told = _flat(frame.body)
+        if told:
+            self.bodies.append(told)
+            return
+        self.expected -= 1
+        if not self.expected:
             self.complete.set()
 
 
 def look(settings: Settings) -> list[Finding]:
     activemq = settings.activemq
     where = place(activemq)
-    queues = [queue for queue in activemq.queues if not set(queue) & {"*", ">"}]
-    answers = _Answers(len(queues))
+    answers = _Answers(len(activemq.queues))
     try:
         link = Connection(activemq, timeout_s=ANSWER_S)
     except WrongSettings as exc:
@@ -66,8 +70,8 @@ def look(settings: Settings) -> list[Finding]:
         if not answers.answered.wait(ANSWER_S) or not answers.server:
             raise stomp.exception.ConnectFailedException
         link.subscribe(REPLY, id="1", ack="auto", headers={"transformation": "jms-map-json"})
-        for queue in queues:
-            link.send(f"/queue/ActiveMQ.Statistics.Destination.{queue}", "", headers={"reply-to": REPLY})
+        for queue in activemq.queues:  # with a wildcard, an answer for each that it means
+            link.send(f"/queue/ActiveMQ.Statistics.Destination.{queue}", "", headers={"reply-to": REPLY, END: "true"})
         answers.complete.wait(ANSWER_S)
         link.disconnect()
     except stomp.exception.StompException:
@@ -75,9 +79,9 @@ def look(settings: Settings) -> list[Finding]:
         said, _, mend = why.partition(": ")
         return [Finding("ActiveMQ", f"{where}: {said}", REACH if "reached" in why else mend or REACH)]
     version = answers.server
-    if answers.refused or not answers.bodies:
+    if answers.refused or answers.expected:
         return [Finding("ActiveMQ", f"{version} on {where}; queue depths not told ({answers.refused or 'no statistics plug-in'})")]
-    return [Finding("ActiveMQ", f"{version} on {where}"), *map(_queue, answers.bodies)]
+    return [Finding("ActiveMQ", f"{version} on {where}"), *sorted(map(_queue, answers.bodies), key=lambda finding: finding.part)]
 
 
 def _queue(told: Mapping[str, object]) -> Finding:
@@ -100,7 +104,8 @@ def _flat(body: str) -> Mapping[str, object]:
     """The plug-in's map message as JSON, however deep its transformer nests the entries:
     {"map": {"entry": [{"string": [name, value]}, {"string": name, "long": value}]}}."""
     told: dict[str, object] = {}
-    for entry in json.loads(body).get("map", {}).get("entry", []):
+    inside = json.loads(body).get("map")  # of an empty map the transformer makes a text
+    for entry in inside.get("entry", []) if isinstance(inside, dict) else ():
         named = entry.pop("string", None)
         if isinstance(named, list) and len(named) == 2:
             told[str(named[0])] = named[1]
