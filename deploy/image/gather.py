@@ -83,12 +83,13 @@ def records(paths: set[Path], root: Path) -> None:
 
 
 def main(root: Path) -> None:
-    for name in ("usr/bin", "usr/lib", "usr/lib64", "usr/sbin", "etc", "data", "tmp", "proc", "sys", "dev"):
+    for name in ("usr/bin", "usr/lib", "usr/lib64", "usr/sbin", "etc", "data", "tables", "tmp", "proc", "sys", "dev"):
         (root / name).mkdir(parents=True)
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / name).symlink_to(f"usr/{name}")
     (root / "tmp").chmod(0o1777)
-    os.chown(root / "data", 10001, 10001)
+    for name in ("data", "tables"):  # a new volume gets its owner from here
+        os.chown(root / name, 10001, 10001)
     (root / "etc/passwd").write_text(f"root:x:0:0::/nonexistent:/nonexistent\n{USER}")
     (root / "etc/group").write_text("root:x:0:\nrs:x:10001:\n")
     paths = set(wanted())

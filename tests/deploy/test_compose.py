@@ -138,6 +138,19 @@ def test_our_parts_have_no_rights(name: str) -> None:
     assert "user" not in part, "the image's own, which is not root"
 
 
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_the_copy_of_the_config_server_is_kept(name: str) -> None:
+    assert "data:/data" in SERVICES[name]["volumes"]
+
+
+def test_each_of_several_agents_has_tables_of_its_own() -> None:
+    agents = SERVICES["agents"]
+    datadir = agents["command"][agents["command"].index("--datadir") + 1]
+    unshared = [volume for volume in agents["volumes"] if ":" not in volume]
+    assert any(datadir.startswith(f"{volume}/") for volume in unshared)
+    assert not agents.get("ports"), "the second could not have them, too"
+
+
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONCE - {"simulator"}))
 def test_what_goes_on_is_watched_and_starts_again(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]

@@ -220,6 +220,8 @@ def test_no_process_has_rights(given: tuple[str, ...]) -> None:
             assert secured == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
             assert container["resources"]["limits"]["memory"]
             assert container["resources"]["requests"]["cpu"]
+            written = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+            assert written == ({"/tmp", "/opt/apache-activemq/data"} if container["name"] == "activemq" else {"/tmp", "/data"})
 
 
 @pytest.mark.parametrize("given", [(), EVERYTHING])
