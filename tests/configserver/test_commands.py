@@ -19,9 +19,12 @@ from pipeline.configserver.description import descriptions
 from pipeline.doctor import configserver as doctor
 from pipeline.local.ports import free_port
 from pipeline.settings_page import PAGE, page
+from pipeline.topics import all_topics
+from sinks.sql.migrate import scripts
+from sinks.sql.sqlite import SQLite
 from tests.configserver.parts import EtcdNode
 from tests.configserver.test_etcd import OWN
-from tests.conftest import PATIENCE_S
+from tests.conftest import PATIENCE_S, kafka_node
 
 RS = [sys.executable, "-m", "pipeline.cli"]
 
@@ -66,13 +69,17 @@ def rs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     return call
 
 
-def test_ten_at_once_make_the_application_object_once(emptied: EtcdNode, tmp_path: Path) -> None:
-    with ThreadPoolExecutor(10) as threads:
-        done = list(threads.map(lambda _: started(tmp_path, "init", "--only", "config", RS_CONFIG__SERVER=emptied.setting), range(10)))
-    assert [one.returncode for one in done] == [0] * 10
-    lines = sorted(one.stdout + one.stderr for one in done)
-    created = f"{emptied.setting}: application object reporting-server created, {len(descriptions())} options described\n"
-    assert lines == sorted([created] + [f"{emptied.setting}: application object reporting-server is there, 0 options added\n"] * 9)
+@pytest.mark.slow
+def test_ten_at_once_make_everything_once(emptied: EtcdNode, tmp_path: Path) -> None:
+    with kafka_node(tmp_path / "kafka") as bootstrap, ThreadPoolExecutor(10) as threads:
+        own = {"RS_CONFIG__SERVER": emptied.setting, "RS_KAFKA__BOOTSTRAP": bootstrap, "RS_STACK__DATA": str(tmp_path / "data")}
+        done = list(threads.map(lambda _: started(tmp_path, "init", "--database", **own), range(10)))
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 10
+    config, topics, schema = (sorted(lines) for lines in zip(*(one.stdout.splitlines() for one in done), strict=True))
+    created = f"{emptied.setting}: application object reporting-server created, {len(descriptions())} options described"
+    assert config == sorted([created] + [f"{emptied.setting}: application object reporting-server is there, 0 options added"] * 9)
+    assert sum(int(line.split()[0]) for line in topics) == len(all_topics(0))
+    assert sum(int(line.split()[0]) for line in schema) == len(scripts(SQLite(tmp_path / "data" / "reporting.sqlite3")))
     keys = emptied.ctl("get", "/rs/", "--prefix", "--keys-only").split()
     assert keys == [f"{OWN}/about", *sorted(f"{OWN}/defaults/{name.replace('.', '/')}" for name in descriptions())]
 
