@@ -24,6 +24,9 @@ PATIENCE_S = 120
 JARS = Path(os.environ.get("RS_JARS", Path(__file__).parents[1] / ".rs" / "jars"))
 
 
+# Brokers of tests live for seconds: compiling for speed costs them as much CPU again as their start.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 # Files that take longest, with what they wait for; where files run side by side they begin first, so that none is left at the end.
 LONGEST = (
     "runtime/test_holes.py",
