@@ -23,7 +23,7 @@ import aiohttp
 import msgspec
 import orjson
 
-from pipeline.configserver.errors import Away
+from pipeline.configserver.errors import Away, Refused
 from pipeline.configserver.held import KINDS, Added, Description, Held
 
 ROOT = "/rs/"
@@ -205,7 +205,7 @@ class Etcd:
                 if again and with_token and exc.code in (INVALID, UNAUTHENTICATED):  # the token has run out, or etcd was started again
                     self._token = ""
                     continue
-                raise Away(self._refusal(exc)) from exc
+                raise Refused(self._refusal(exc)) from exc
         raise AssertionError("the second attempt returns or raises")
 
     async def _ask(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.configserver.errors import Away
+from pipeline.configserver.errors import Refused
 from pipeline.configserver.held import KINDS, OPTIONS, Added, Description, Held
 from pipeline.settings import text_of
 
@@ -60,14 +60,14 @@ class Folder:
         try:
             return self._read()
         except OSError as exc:
-            raise Away(f"{exc.filename} cannot be read ({exc.strerror}): let this user read it") from exc
+            raise Refused(f"{exc.filename} cannot be read ({exc.strerror}): let this user read it") from exc
 
     async def add(self, wanted: Held) -> Added:
         try:
             with self._locked():
                 return self._add(wanted, self._read())
         except OSError as exc:
-            raise Away(f"{exc.filename} cannot be written ({exc.strerror}): let this user write it") from exc
+            raise Refused(f"{exc.filename} cannot be written ({exc.strerror}): let this user write it") from exc
 
     async def changes(self) -> AsyncGenerator[Held, None]:
         seen: Stamp | None = None

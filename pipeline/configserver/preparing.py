@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pipeline.backoff import Backoff
 from pipeline.configserver.description import descriptions
-from pipeline.configserver.errors import Away
+from pipeline.configserver.errors import Away, Refused
 from pipeline.configserver.held import Added, Held
 from pipeline.configserver.server import server_of
 from pipeline.settings import Settings
@@ -31,8 +31,8 @@ async def prepare(base: Settings, objects: Mapping[str, Mapping[str, str]] | Non
             try:
                 added = await server.add(wanted)
                 break
-            except Away:
-                if time.monotonic() > until:
+            except Away as exc:
+                if isinstance(exc, Refused) or time.monotonic() > until:
                     raise
                 await asyncio.sleep(backoff.next())
     finally:

@@ -13,8 +13,9 @@ import pytest
 
 from pipeline import settings
 from pipeline.configserver import etcd as etcd_module
-from pipeline.configserver.errors import Away
+from pipeline.configserver.errors import Away, Refused
 from pipeline.configserver.etcd import Etcd
+from pipeline.configserver.preparing import prepare
 from pipeline.configserver.server import server_of
 from pipeline.local.ports import free_port
 from tests.configserver.contract import WANTED, ConfigServerContract, following
@@ -232,6 +233,12 @@ class TestLocked:
             await server.read()
         assert "s3cret" not in str(caught.value)
         await server.close()
+
+    async def test_nobody_waits_for_one_that_refuses(self, node: EtcdNode, config: dict[str, object]) -> None:
+        wrong = settings.read(config=config | {"server": node.setting, "password_file": None, "password": "wrong"})
+        with pytest.raises(Refused):
+            async with asyncio.timeout(PATIENCE_S):
+                await prepare(wrong, wait_s=10 * PATIENCE_S)
 
     async def test_a_user_without_the_right_is_told_so(self, node: EtcdNode, config: dict[str, object]) -> None:
         node.ctl("user", "add", "guest:guest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -13,11 +14,13 @@ from prometheus_client import REGISTRY
 
 from pipeline import configserver, settings
 from pipeline.configserver import good_copy, process
+from pipeline.configserver.errors import Away
 from pipeline.configserver.folder import Folder
 from pipeline.configserver.held import Held
 from pipeline.configserver.preparing import prepare, simulated
 from pipeline.settings import Settings, WrongSettings
 from pipeline.simulator import world
+from tests.configserver.parts import EtcdNode
 from tests.configserver.test_folder import Editor
 from tests.conftest import PATIENCE_S
 
@@ -212,3 +215,13 @@ def test_the_simulators_objects_are_right_and_named_as_its_messages_name_them() 
         assert accepted.objects.tenant_name(profile.tenant.dbid) == profile.tenant.name
         assert accepted.objects.profile_name(profile.app) == profile.name
     assert {int(dbid) for dbid in json.loads(json.dumps(simulated()["components"]))} == {*world.RMS, *world.MCPS, world.CCP}
+
+
+async def test_rs_init_waits_for_one_that_comes(own_etcd: EtcdNode, tmp_path: Path) -> None:
+    own_etcd.kill()
+    base = settings.read(stack={"data": str(tmp_path)}, config={"server": own_etcd.setting})
+    with pytest.raises(Away):
+        await prepare(base, wait_s=0)
+    making = asyncio.create_task(prepare(base, wait_s=PATIENCE_S))
+    await asyncio.to_thread(own_etcd.start)
+    assert "created" in str(await making)
