@@ -300,7 +300,7 @@ def load(front: object, errors: list[str]) -> Iterator[list[int]]:
     finally:
         done.set()
         for walker in walkers:
-            walker.join(30)
+            walker.join(PATIENCE_S)
 
 
 def test_snmpd_is_killed_and_started_again_under_load(tmp_path: Path) -> None:

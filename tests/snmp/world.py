@@ -108,7 +108,7 @@ class Master:
     def stop(self, number: int = signal.SIGTERM) -> None:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
 
 
 @dataclass
@@ -166,7 +166,7 @@ def trap_receiver(folder: Path, port: int) -> Iterator[Path]:
         yield log
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager
