@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +30,7 @@ from pipeline.configserver.held import KINDS, Added, Description, Held
 ROOT = "/rs/"
 PAGE = 1000  # keys of one answer
 MOST_IN_ONE = 100  # puts of one transaction; etcd takes 128 by default
+AT_ONCE = 20  # transactions on their way
 ASK_S = 5.0  # between two questions whether the watch still tells of changes
 SETTLED_S = 0.1  # several keys that are set one after the other are one change
 LONGEST_LINE = 8 * 1024 * 1024
@@ -76,40 +78,35 @@ class Etcd:
 
     async def add(self, wanted: Held) -> Added:
         there = self._held((await self._read()).keys)
-        objects = {f"{ROOT}{kind}/{dbid}": text for kind in KINDS for dbid, text in wanted.objects.get(kind, {}).items()}
-        missing = [
-            (key, text) for key, text in objects.items() if key.removeprefix(ROOT).split("/")[1] not in there.objects.get(_kind(key), {})
-        ]
-        made = await asyncio.gather(*(self._put_if_missing({key: text}, guard=key) for key, text in missing))
+        objects = await self._put_missing(
+            {
+                f"{ROOT}{kind}/{dbid}": text
+                for kind in KINDS
+                for dbid, text in wanted.objects.get(kind, {}).items()
+                if dbid not in there.objects[kind]
+            }
+        )
         if not wanted.application:
-            return Added(objects=sum(made))
-        described = {self._description_key(name): msgspec.json.encode(one).decode() for name, one in wanted.described.items()}
-        about = f"{self._own}about"
+            return Added(objects=objects)
+        described = {name: msgspec.json.encode(one).decode() for name, one in wanted.described.items()}
         if not there.application:
-            first = dict(list(described.items())[: MOST_IN_ONE - 1])
-            # One transaction: whoever makes the application object makes it with its options.
-            if await self._put_if_missing(
-                {about: orjson.dumps({"name": self._application, "by": _version()}).decode(), **first}, guard=about
-            ):
-                rest = {key: text for key, text in described.items() if key not in first}
-                await asyncio.gather(*(self._put_if_missing({key: text}, guard=key) for key, text in rest.items()))
-                return Added(True, len(described), 0, sum(made))
+            if await self._create(described):
+                return Added(True, len(described), 0, objects)
             there = self._held((await self._read()).keys)
-        new = [name for name in wanted.described if name not in there.described]
-        keys = [self._description_key(name) for name in new]
-        added = await asyncio.gather(*(self._put_if_missing({key: described[key]}, guard=key) for key in keys))
-        renewed = [name for name, one in there.described.items() if wanted.described.get(name) != one]
-        for name in renewed:
-            key = self._description_key(name)
-            await (self._call("kv/put", key=_code(key), value=_code(described[key])) if key in described else self._delete(key))
-        return Added(False, sum(added), len(renewed), sum(made))
+        new = {self._description_key(name): text for name, text in described.items() if name not in there.described}
+        others = [name for name, one in there.described.items() if wanted.described.get(name) != one]
+        for name in others:
+            await self._describe_anew(self._description_key(name), described.get(name))
+        return Added(False, await self._put_missing(new), len(others), objects)
 
     async def changes(self) -> AsyncGenerator[Held, None]:
         while True:
+            begun = time.monotonic()
             read = await self._read()
             yield self._held(read.keys)
+            took_s = time.monotonic() - begun
             await self._changed(read)
-            await asyncio.sleep(SETTLED_S)
+            await asyncio.sleep(max(SETTLED_S, took_s))  # while thousands of objects are made, half of the time at most goes into reading
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -178,6 +175,31 @@ class Etcd:
             if latest > read.revision or int(answer.get("count", 0)) != len(read.keys):
                 return
 
+    async def _create(self, described: Mapping[str, str]) -> bool:
+        """The application object and its options in one transaction; False: another was quicker."""
+        pairs = {self._description_key(name): text for name, text in described.items()}
+        first = dict(list(pairs.items())[: MOST_IN_ONE - 1])
+        about = orjson.dumps({"name": self._application, "by": _version()}).decode()
+        made = await self._put_if_missing({f"{self._own}about": about, **first}, guard=f"{self._own}about")
+        if made:
+            await self._put_missing({key: text for key, text in pairs.items() if key not in first})
+        return made
+
+    async def _describe_anew(self, key: str, text: str | None) -> None:
+        """None: there is no such option any more."""
+        if text is None:
+            await self._call("kv/deleterange", key=_code(key))
+        else:
+            await self._call("kv/put", key=_code(key), value=_code(text))
+
+    async def _put_missing(self, pairs: Mapping[str, str]) -> int:
+        """Each key on its own; gives how many were not there."""
+        made, keys = 0, list(pairs)
+        for begin in range(0, len(keys), AT_ONCE):
+            some = keys[begin : begin + AT_ONCE]
+            made += sum(await asyncio.gather(*(self._put_if_missing({key: pairs[key]}, guard=key) for key in some)))
+        return made
+
     async def _put_if_missing(self, pairs: Mapping[str, str], guard: str) -> bool:
         """In one transaction, if there is no key `guard`; False: there is."""
         answer = await self._call(
@@ -186,9 +208,6 @@ class Etcd:
             success=[{"request_put": {"key": _code(key), "value": _code(text)}} for key, text in pairs.items()],
         )
         return bool(answer.get("succeeded"))
-
-    async def _delete(self, key: str) -> None:
-        await self._call("kv/deleterange", key=_code(key))
 
     async def _call(self, what: str, **asked: Any) -> dict[str, Any]:
         """Ask an endpoint, and the next one if it does not answer. Raises Away."""
@@ -304,10 +323,6 @@ def _said(status: int, body: bytes) -> _Said:
 def _named(keys: Mapping[str, str], prefix: str) -> dict[str, str]:
     """section.name -> text of the keys below `prefix`."""
     return {key.removeprefix(prefix).replace("/", ".", 1): text for key, text in keys.items() if key.startswith(prefix)}
-
-
-def _kind(key: str) -> str:
-    return key.removeprefix(ROOT).partition("/")[0]
 
 
 def _end(prefix: str) -> str:
