@@ -37,6 +37,7 @@ EVERYTHING = (
     "broker.service.type=LoadBalancer",
     "serviceMonitor.labels.release=prometheus",
 )
+SECURE = ("broker.secure.enabled=true", "broker.secure.host=billing.example")
 Resource = dict[str, Any]
 
 
@@ -105,7 +106,9 @@ def test_helm_finds_nothing_wrong() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("given", [(), EVERYTHING, ("view.master=tcp:snmpd:1705", "networkPolicy.enabled=false", "init.enabled=false")])
+@pytest.mark.parametrize(
+    "given", [(), EVERYTHING, SECURE, ("view.master=tcp:snmpd:1705", "networkPolicy.enabled=false", "init.enabled=false")]
+)
 def test_kubernetes_knows_every_field(given: tuple[str, ...]) -> None:
     validator = pytest.importorskip("kubernetes_validate", reason="NOT TESTED: the chart against Kubernetes' schemas (kubernetes-validate)")
     resources = rendered(*given)
@@ -125,6 +128,7 @@ def test_kubernetes_knows_every_field(given: tuple[str, ...]) -> None:
         ("database.sinks=postgres://x/y", "does not match"),
         ("image.digest=sha256:12", "does not match"),
         ("settings.fold=3", "want object"),
+        ("broker.secure.enabled=true", "host"),
     ],
 )
 def test_wrong_values_are_refused(given: str, said: str) -> None:
@@ -289,3 +293,25 @@ def test_prometheus_operator_gets_rules_and_every_metrics_port() -> None:
 def test_the_broker_gets_the_configuration_of_the_local_stack() -> None:
     (found,) = (resource for resource in of_kind(rendered(), "ConfigMap") if resource["metadata"]["name"].endswith("-rs"))
     assert found["data"]["activemq.xml"].strip() == Path(ROOT, "deploy/activemq/activemq.xml").read_text().strip()
+
+
+def test_a_broker_with_users_and_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    resources = rendered(*SECURE)
+    (found,) = (resource for resource in of_kind(resources, "ConfigMap") if resource["metadata"]["name"].endswith("-rs"))
+    assert found["data"]["activemq.xml"].strip() == Path(ROOT, "deploy/activemq/activemq-secure.xml").read_text().strip()
+    ((_, pod),) = ((name, pod) for name, pod in pods(resources) if name == "rs")
+    parts = {container["name"]: container for container in pod["spec"]["containers"]}
+    mounted = {name: {mount["mountPath"] for mount in container["volumeMounts"]} for name, container in parts.items()}
+    (options,) = (variable["value"] for variable in parts["activemq"]["env"])
+    given = dict(word.removeprefix("-D").split("=", 1) for word in options.split() if word.startswith("-D"))
+    assert given["rs.credentials"] in mounted["activemq"]
+    folder, _, file = given["java.security.auth.login.config"].rpartition("/")
+    assert folder in mounted["activemq"]
+    assert file in found["data"]
+    own = settings_of(parts["bridge"], monkeypatch).activemq
+    assert own.tls
+    assert {"ip": "127.0.0.1", "hostnames": [own.host]} in pod["spec"]["hostAliases"]
+    assert own.password_file is not None
+    assert {str(own.ca_file), str(own.password_file)} == {"/run/secrets/bridge/ca.pem", "/run/secrets/bridge/password"}
+    assert "/run/secrets/bridge" in mounted["bridge"]
+    assert "/run/secrets/bridge" not in mounted["activemq"]
