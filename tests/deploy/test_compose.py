@@ -194,3 +194,22 @@ def test_the_variant_with_sqlite_changes_what_is_there(monkeypatch: pytest.Monke
     for key, value in variant["services"]["sinks"]["environment"].items():
         monkeypatch.setenv(key, value)
     assert settings.read(stack={"data": "/data"}).database_file == Path("/data/reporting.sqlite3")
+
+
+def test_the_variant_with_tls_mounts_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    variant = yaml.safe_load((ROOT / "deploy/compose/secure.yml").read_text())["services"]
+    assert set(variant) <= set(SERVICES)
+    for name, given in variant.items():
+        mounted = {volume.split(":")[1] for volume in given["volumes"]}
+        assert all((ROOT / volume.split(":")[0]).exists() for volume in given["volumes"] if volume.startswith("./deploy/"))
+        named = set(re.findall(r"/(?:etc|run)/[\w./-]+", " ".join([*given.get("command", []), *map(str, given["environment"].values())])))
+        assert named
+        assert named <= mounted, name
+    for name in ("bridge", "simulator"):
+        with monkeypatch.context() as within:
+            for key, value in variant[name]["environment"].items():
+                within.setenv(key, value)
+            own = settings.read().activemq
+        assert own.tls
+        assert own.password_file is not None
+        assert own.user == {"bridge": "bridge", "simulator": "simulator"}[name]
