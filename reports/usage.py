@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -104,11 +104,21 @@ def series(reading: Reading, wanted: BinFilter, zone: ZoneInfo) -> Series:
     """`wanted` names one value; its start and end lie on boundaries of bins."""
     rows = {row.start: row for row in bins.bins(reading, wanted)}
     value = wanted.values[0] if wanted.values else ""
-    at, filled = wanted.start, list[Bin]()
+    return Series(wanted.granularity, tuple(rows.get(at) or Bin(value, at) for at in starts_of(wanted, zone)))
+
+
+def side_by_side(reading: Reading, wanted: BinFilter, zone: ZoneInfo) -> dict[str, tuple[Bin, ...]]:
+    """The same bins of several values, without gaps, in the order of `wanted.values`."""
+    rows = {(row.value, row.start): row for row in bins.bins(reading, wanted)}
+    starts = list(starts_of(wanted, zone))
+    return {value: tuple(rows.get((value, at)) or Bin(value, at) for at in starts) for value in wanted.values}
+
+
+def starts_of(wanted: BinFilter, zone: ZoneInfo) -> Iterator[int]:
+    at = wanted.start
     while at < wanted.end:
-        filled.append(rows.get(at) or Bin(value, at))
+        yield at
         at = end_of(wanted.granularity, at, zone)
-    return Series(wanted.granularity, tuple(filled))
 
 
 def cut_elsewhere(reading: Reading, zone: ZoneInfo) -> bool:

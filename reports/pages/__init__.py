@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reports.pages import bins, calls, now
+from reports.pages import calls, now, trends
 
 router = APIRouter(include_in_schema=False)
-for each in (now, calls, bins):
+for each in (now, calls, trends):
     router.include_router(each.router)

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from reports import asking, timeline
 from reports import parameters as p
 from reports.pages.frame import render
+from reports.pages.spans import as_fields
 from reports.parameters import Reader
 from reports.queries import calls as call_queries
 from reports.queries import live
@@ -47,7 +48,7 @@ def calls_page(request: Request) -> Response:
         calls=found,
         names=names,
         faults=faults,
-        given=dict(given),
+        given=as_fields(request.url.query, site.zone, p.STARTED_FROM, p.STARTED_TO),
         filters=urlencode(filters),
         older=older,
         tenants=_options(names.tenants),

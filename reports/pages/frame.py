@@ -54,6 +54,18 @@ def to_json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
+def figure(value: float | None) -> str:
+    """A whole number or one with its places; a dash if there is none."""
+    return formats.UNKNOWN if value is None else f"{value:,}" if value != int(value) else f"{int(value):,}"
+
+
+def short(value: float) -> str:
+    """For narrow cells: 0.4, 7.5, 123, 12k."""
+    if value >= 10_000:
+        return f"{value / 1000:.0f}k"
+    return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
 def _make_environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -64,6 +76,8 @@ def _make_environment() -> Environment:
     )
     found.filters |= {
         "number": formats.number,
+        "figure": figure,
+        "short": short,
         "clock": formats.clock,
         "moment": formats.moment,
         "exactly": formats.exactly,

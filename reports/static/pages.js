@@ -47,8 +47,7 @@
     document.querySelectorAll("form[data-submit-on-change] select").forEach((field) => {
       field.addEventListener("change", () => {
         // Values belong to their dimension and component type.
-        const value = field.form.elements.namedItem("value");
-        if (value && (field.name === "dimension" || field.name === "comp")) value.disabled = true;
+        if (field.name === "dimension" || field.name === "comp") field.form.querySelectorAll("[name=value]").forEach((value) => { value.disabled = true; });
         field.form.requestSubmit();
       });
     });

@@ -188,13 +188,18 @@ def test_trends_follow_the_choice(page: Page, server: Running) -> None:
     page.goto(server.base + "/bins")
     page.locator("select[name=dimension]").select_option("app")
     page.wait_for_url("**dimension=app**")
-    page.locator("select[name=value]").select_option("320")
-    page.wait_for_url("**value=320**")
+    checked = page.locator("input[name=value]:checked")
+    while checked.count():
+        checked.first.uncheck()
+    page.get_by_label("Flight status").check()
     page.locator("select[name=granularity]").select_option("DAY")
-    page.wait_for_url("**granularity=DAY**")
+    page.wait_for_url(lambda url: "value=320" in url and "granularity=DAY" in url and "value=310" not in url)
     page.wait_for_selector(".plot canvas")
     assert drawn(page)
     flights = sum(s.app[0] == 320 for s in server.seeded.of("RM"))
+    expect(page.locator(".facts dd").first).to_have_text(str(flights))
+    page.get_by_role("link", name="Link to these figures").click()
+    page.wait_for_url("**from=**")
     expect(page.locator(".facts dd").first).to_have_text(str(flights))
 
 
