@@ -155,8 +155,11 @@ class Etcd:
                     said = orjson.loads(line)
                     result = said.get("result", {})
                     if "error" in said or (result.get("canceled") and "compact_revision" not in result):
-                        self._token = ""  # it may be the token's end; if not, whoever reads next is told why
-                        raise Away(f"etcd at {endpoint} watches no longer: {said.get('error') or result.get('cancel_reason')}")
+                        reason = str(said.get("error") or result.get("cancel_reason"))
+                        if "invalid auth token" in reason:  # it has run out since the reading
+                            self._token = ""
+                            return
+                        raise Away(f"etcd at {endpoint} watches no longer: {reason}")
                     if result.get("events") or result.get("canceled"):
                         return
             raise Away(f"etcd at {endpoint} has ended the watch")

@@ -160,7 +160,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, tls: Tls) -> Iterator[EtcdNode]:
-    node = EtcdNode(tmp_path_factory.mktemp("locked"), "--auth-token-ttl", "1", tls=tls).start()
+    node = EtcdNode(tmp_path_factory.mktemp("locked"), "--auth-token-ttl", "3", tls=tls).start()
     node.with_users(rs="s3cret")
     yield node
     node.kill()
@@ -196,11 +196,23 @@ class TestLocked:
         async with following(server) as until:
             end = time.monotonic() + PATIENCE_S
             while server._token == first and time.monotonic() < end:
-                await asyncio.sleep(2.5)  # longer than a token lives: nobody uses it meanwhile
+                await asyncio.sleep(5)  # longer than a token lives: nobody uses it meanwhile
                 await server.read()
             assert server._token != first
             Ctl(node).set("log.level", "debug")
             await until(lambda held: held.options == {"log.level": "debug"})
+        await server.close()
+
+    async def test_a_watch_that_begins_with_a_token_that_has_run_out_is_a_reason_to_read_anew(
+        self, node: EtcdNode, config: dict[str, object]
+    ) -> None:
+        server = of(node, **config)
+        await server.add(WANTED)
+        read = await server._read()
+        server._token = "none.1"
+        async with asyncio.timeout(PATIENCE_S):
+            await server._watched(read.revision + 1)
+        assert (await server._read()).keys == read.keys
         await server.close()
 
     async def test_tokens_that_a_restart_has_forgotten_are_renewed(self, node: EtcdNode, config: dict[str, object]) -> None:
