@@ -20,7 +20,7 @@ from sinks.sql.sqlite import SQLite
 from sinks.sql.sqlserver import SQLServer
 from tests.sinks.fake_odbc import dialect
 
-LARGE = {"actions", "custom_variables", "failures", "latencies", "calls", "sessions", "session_events", "bins"}
+LARGE = {"actions", "custom_variables", "failures", "latencies", "calls", "sessions", "session_events", "bins", "billing_sessions"}
 
 
 def parsed(text: str) -> list[exp.Expression]:
