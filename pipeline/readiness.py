@@ -28,7 +28,7 @@ class Said(msgspec.Struct):
 
     ready: bool
     reasons: dict[str, str] = msgspec.field(default_factory=dict)
-    facts: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    facts: dict[str, dict[str, int | str]] = msgspec.field(default_factory=dict)
 
 
 def urls(settings: Settings) -> dict[str, str]:
@@ -102,6 +102,6 @@ def judged(parts: dict[str, Said | None], lag_limit: int) -> Whole:
             continue
         reasons |= {f"{name}: {check}": reason for check, reason in said.reasons.items()}
         for stage, behind in said.facts.get(LAG, {}).items():
-            if behind > lag_limit:
+            if isinstance(behind, int) and behind > lag_limit:
                 reasons[f"lag: {stage}"] = f"{behind:,} records behind, more than {lag_limit:,} (snmp.lag_limit)"
     return Whole(reasons, parts)

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
+import msgspec
 import pytest
 import uvicorn
 
@@ -127,3 +128,12 @@ async def test_the_view_asks_the_reports_for_themselves_alone(world: World) -> N
 
 def test_facts_of_others_are_no_lag() -> None:
     assert judged({"bridge": Said(ready=True, facts={"config server": {"revision": 10**6}})}, 10).reasons == {}
+
+
+def test_words_among_the_facts_are_understood() -> None:
+    """A process that has lost its Config Server says so, and works on: it answers, and is ready."""
+    said = msgspec.json.decode(
+        b'{"ready": true, "reasons": {}, "facts": {"config server": {"connected": 0, "lost": "refused"}}}', type=Said
+    )
+    assert said.facts["config server"]["lost"] == "refused"
+    assert judged({"sinks": said}, 100).reasons == {}
