@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reports.pages import calls, now, trends
+from reports.pages import calls, now, pipeline, trends
 
 router = APIRouter(include_in_schema=False)
-for each in (now, calls, trends):
+for each in (now, calls, trends, pipeline):
     router.include_router(each.router)
