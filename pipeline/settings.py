@@ -213,6 +213,9 @@ class Reports(Section):
     port: Port = Field(8080, description="port of pages, API and health")
     time_zone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="IANA zone in which DAY, WEEK and MONTH begin")
     page_size: int = Field(100, ge=1, le=1000, description="calls on a page")
+    latency_targets: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="latency type and the average in ms that is still acceptable; a type without one always is"
+    )
     assets: Annotated[Path, LOCAL] = Field(Path(".rs/assets"), description="browser assets of the pages: WebJars, unpacked as NAME/...")
 
 
