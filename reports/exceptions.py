@@ -34,5 +34,21 @@ class Malformed(Exception):
         self.faults = faults
 
 
+class NotFed(Exception):
+    """A service whose figures no message carries. `missing` says which."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(missing)
+        self.missing = missing
+
+
+class NotModified(Exception):
+    """The asker has the answer already: `tag` names it."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
+
+
 class NotStored(Exception):
     """There is no such call in the store."""

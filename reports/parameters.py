@@ -19,7 +19,9 @@ from reports.exceptions import Fault, Malformed
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 MAX_PAGE_SIZE = 1000
+MAX_SMA_PERIOD = 366
 MAX_DBID = 2_147_483_647
+MOST_VALUES = 2_000  # of one question: databases take few more
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,14 @@ Dn = Match | DigitRange
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[T_co]):
-    """`read` raises ValueError; `allowed` says in words what it takes."""
+    """`read` raises ValueError; `allowed` says in words what it takes, `values` what it may be if there are few; `example` is one."""
 
     name: str
     allowed: str
     read: Callable[[str, ZoneInfo], T_co]
     repeatable: bool = False
+    example: str = ""
+    values: tuple[str, ...] = ()
 
 
 class Reader:
@@ -63,18 +67,18 @@ class Reader:
 
     def many(self, parameter: Parameter[T]) -> tuple[T, ...]:
         """Every value of a repeatable parameter, each once, in the order given."""
-        texts = self._texts(parameter.name)
-        values: list[T] = []
+        texts = list(dict.fromkeys(self._texts(parameter.name)))
+        if len(texts) > MOST_VALUES:
+            self.fault(parameter, f"{len(texts)} values", f"at most {MOST_VALUES} values")
+            return ()
+        values: dict[T, None] = {}
         for text in texts:
             try:
-                value = parameter.read(text, self.zone)
+                values[parameter.read(text, self.zone)] = None
             except ValueError:
                 self.fault(parameter, text)
-            else:
-                values.append(value) if value not in values else None
         if values:
-            shown = list(dict.fromkeys(texts))
-            self.normalised[parameter.name] = shown if parameter.repeatable else shown[-1]
+            self.normalised[parameter.name] = texts if parameter.repeatable else texts[-1]
         return tuple(values)
 
     def one(self, parameter: Parameter[T]) -> T | None:
@@ -162,6 +166,19 @@ def _guid(text: str, zone: ZoneInfo) -> Match:
     return match
 
 
+def _whole_guid(text: str, _: ZoneInfo) -> str:
+    guid = text.partition(";")[0].strip().upper()
+    if not re.fullmatch(HEX_GUID, guid):
+        raise ValueError(text)
+    return guid
+
+
+def _session_id(text: str, _: ZoneInfo) -> str:
+    if not re.fullmatch(r"[!-~]{1,64}", text):
+        raise ValueError(text)
+    return text
+
+
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(\.\d{1,3})?(Z|[ +-]\d\d:?\d\d)?", re.ASCII)
 
 
@@ -193,25 +210,26 @@ def _text(text: str, _: ZoneInfo) -> str:
     return text
 
 
-def choice(name: str, values: Sequence[str], *, repeatable: bool = False) -> Parameter[str]:
-    return Parameter(name, "one of " + ", ".join(values), _choice(*values), repeatable)
+def choice(name: str, values: Sequence[str], *, repeatable: bool = False, example: str = "") -> Parameter[str]:
+    return Parameter(name, "one of " + ", ".join(values), _choice(*values), repeatable, example or values[0], tuple(values))
 
 
 def moment(name: str) -> Parameter[int]:
     """ms UTC"""
-    return Parameter(name, "YYYY-MM-DDTHH:mm:ss[.SSS][zone], zone Z or +/-HH:MM; without zone the reporting time zone", _date_time)
+    allowed = "YYYY-MM-DDTHH:mm:ss[.SSS][zone], zone Z or +/-HH:MM; without zone the reporting time zone"
+    return Parameter(name, allowed, _date_time, example="2026-11-18T00:00:00Z")
 
 
-def dbid(name: str, *, repeatable: bool = True) -> Parameter[int]:
-    return Parameter(name, f"a DBID, 1 to {MAX_DBID}", _dbid, repeatable)
+def dbid(name: str, *, repeatable: bool = True, example: str = "") -> Parameter[int]:
+    return Parameter(name, f"a DBID, 1 to {MAX_DBID}", _dbid, repeatable, example)
 
 
 def uri(name: str) -> Parameter[Match]:
-    return Parameter(name, "a URI; a trailing * means prefix, a literal one is written \\*", _match, repeatable=True)
+    return Parameter(name, "a URI; a trailing * means prefix, a literal one is written \\*", _match, repeatable=True, example="sip:+1555*")
 
 
 def flag(name: str) -> Parameter[bool]:
-    return Parameter(name, "true or false", _flag)
+    return Parameter(name, "true or false", _flag, example="true", values=("true", "false"))
 
 
 COMPONENTS = ("RM", "MCP", "CCP", "CTIC", "PSTNC", "SSG", "EXT")
@@ -220,12 +238,12 @@ END_STATES = ("USER_END", "APPLICATION_END", "SYSTEM_ERROR", "REJECTED", "UNKNOW
 CALL_TYPES = ("INBOUND", "OUTBOUND", "BRIDGED", "NEWCALL", "EXTERNAL", "CREATECCXML", "UNKNOWN")
 RESULTS = ("SUCCESS", "FAILED", "UNKNOWN")
 
-APP_ID = dbid("app-id")
-TENANT_ID = dbid("tenant-id")
-COMP_ID = dbid("comp-id")
+APP_ID = dbid("app-id", example="310")
+TENANT_ID = dbid("tenant-id", example="102")
+COMP_ID = dbid("comp-id", example="301")
 OWN = flag("own")
 DN: Parameter[Dn] = Parameter(
-    "dn", "a DN of digits, +, * and #, a prefix 800*, or a range 300-400 of two bounds of one length", _dn, repeatable=True
+    "dn", "a DN of digits, +, * and #, a prefix 800*, or a range 300-400 of two bounds of one length", _dn, repeatable=True, example="800*"
 )
 GUID = Parameter("guid", "a GVP GUID, 8-4-4-4-12 hex digits, or its beginning followed by *", _guid)
 NUMBER = Parameter("number", "a DN or the number in a remote URI; a trailing * means prefix", _match)
@@ -234,7 +252,15 @@ LOCAL_URI = uri("local-uri")
 STARTED_FROM, STARTED_TO = moment("started-from"), moment("started-to")
 ENDED_FROM, ENDED_TO = moment("ended-from"), moment("ended-to")
 FROM, TO = moment("from"), moment("to")
-GRANULARITY = choice("granularity", GRANULARITIES)
+GRANULARITY = choice("granularity", GRANULARITIES, example="DAY")
+QUALITY_GRANULARITY = choice("granularity", GRANULARITIES[2:], example="DAY")
+AGGREGATE_BY = choice("aggregate-by", ("time", "component"), repeatable=True)
+AGGREGATE_BY_COMPONENT = choice("aggregate-by", ("component",), repeatable=True)
+SMA_PERIOD = Parameter("sma-period", f"1 to {MAX_SMA_PERIOD} days, only with granularity DAY", _whole(1, MAX_SMA_PERIOD), example="7")
+GVP_GUID: Parameter[str] = Parameter("gvp-guid", "a GVP GUID, 8-4-4-4-12 hex digits", _whole_guid)
+SESSION_ID: Parameter[str] = Parameter("session-id", "a session id, 1 to 64 visible ASCII letters", _session_id, repeatable=True)
+ONE_SESSION_ID: Parameter[str] = Parameter("session-id", "a session id, 1 to 64 visible ASCII letters", _session_id)
+ONE_COMP_ID = dbid("comp-id", repeatable=False)
 COMP = choice("comp", COMPONENTS)
 DIMENSION = choice("dimension", DIMENSIONS)
 VALUE: Parameter[str] = Parameter("value", "a DBID or DN; empty for component_type", _text, repeatable=True)
@@ -242,6 +268,7 @@ RESULT = choice("result", RESULTS, repeatable=True)
 END_STATE = choice("end-state", END_STATES, repeatable=True)
 CALL_TYPE = choice("call-type", CALL_TYPES, repeatable=True)
 STATE = choice("state", ("in-progress", "finished"))
-PAGE = Parameter("page", "a page number from 1", _whole(1, 999_999))
-PAGE_SIZE = Parameter("page-size", f"1 to {MAX_PAGE_SIZE}", _whole(1, MAX_PAGE_SIZE))
+PAGE = Parameter("page", "a page number from 1", _whole(1, 999_999), example="1")
+PAGE_SIZE = Parameter("page-size", f"1 to {MAX_PAGE_SIZE}", _whole(1, MAX_PAGE_SIZE), example="100")
+FORMAT = choice("format", ("json", "xml", "csv"))
 CURSOR: Parameter[str] = Parameter("cursor", "a next-cursor of an earlier answer to the same request", _text)

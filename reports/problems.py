@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from reports.exceptions import Malformed, NotStored, StoreUnavailable
+from reports.exceptions import Malformed, NotFed, NotModified, NotStored, StoreUnavailable
 from reports.pages import frame
 
 RETRY_S = "5"
@@ -47,6 +47,16 @@ async def not_stored(request: Request, exc: Exception) -> Response:
     return frame.error_page(request, 404, "No such call", detail)
 
 
+async def not_fed(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, NotFed)
+    return problem(request, 501, f"No message of the contract carries what this service reports: {exc.missing}.", missing=exc.missing)
+
+
+async def not_modified(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, NotModified)
+    return Response(status_code=304, headers={"etag": exc.tag, "vary": "Accept"})
+
+
 async def by_status(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     if _is_api(request):
@@ -71,5 +81,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Malformed, malformed)
     app.add_exception_handler(StoreUnavailable, unavailable)
     app.add_exception_handler(NotStored, not_stored)
+    app.add_exception_handler(NotFed, not_fed)
+    app.add_exception_handler(NotModified, not_modified)
     app.add_exception_handler(HTTPException, by_status)
     app.add_exception_handler(RequestValidationError, no_such_path)

@@ -77,7 +77,8 @@ def app_of(site: Site, assets: Path, pod: Pod | None = None, configuration: conf
 
 def make(settings: Settings) -> FastAPI:
     """Raises WrongSettings if they name a store that reports cannot read."""
-    site = Site(store_of(settings), ZoneInfo(settings.reports.time_zone), settings.reports.page_size, objects=configserver.objects)
+    own = settings.reports
+    site = Site(store_of(settings), ZoneInfo(own.time_zone), own.page_size, objects=configserver.objects, targets=own.latency_targets)
     return app_of(site, settings.reports.assets, Pod(settings), configserver.mine())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 from zoneinfo import ZoneInfo
@@ -25,13 +25,14 @@ def wall_clock() -> int:
 
 @dataclass
 class Site:
-    """`objects`: what the Config Server names now."""
+    """`objects`: what the Config Server names now. `targets`: latency type -> the average in ms that is still acceptable."""
 
     store: Store
     zone: ZoneInfo
     page_size: int = 100
     clock: Callable[[], int] = wall_clock
     objects: Callable[[], Objects] = Objects
+    targets: Mapping[str, float] = field(default_factory=dict)
     _told: calls.Names = field(default_factory=calls.Names)
     _told_until: float = 0.0
     _named: Objects = field(default_factory=Objects)

@@ -1,11 +1,14 @@
-"""JSON under /ems-rs, GET only. Every answer is an object with a manifest and one list or object (contract, reports section 3)."""
+"""JSON, XML and CSV under /ems-rs, GET only (contract, reports section 3). JSON and XML have a manifest beside one list or object.
+
+`question` is what every operation begins with, `shapes` declares the answers.
+"""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reports.api import details, figures, summaries
+from reports.api import absent, details, figures, objects, quality, records, schema, summaries
 
 router = APIRouter(prefix="/ems-rs")
-for each in (details, figures, summaries):
+for each in (absent, details, figures, objects, quality, records, schema, summaries):  # absent first: its paths are parts of others
     router.include_router(each.router)

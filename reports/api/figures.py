@@ -1,9 +1,10 @@
-"""Figures as JSON: arrivals and bins, usage now, freshness."""
+"""Figures: arrivals and bins, usage now, freshness."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from itertools import chain
 from typing import Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -13,14 +14,18 @@ from fastapi.responses import Response
 from agents.bins import DAY, end_of, start_of
 from reports import asking
 from reports import parameters as p
+from reports.api import shapes
 from reports.api.question import Json, Question, documented, pages_of
+from reports.averages import Averaged, averaged, first_day
 from reports.formats import instant
 from reports.parameters import Reader
 from reports.queries import bins as queries
 from reports.queries import completions, live
 from reports.queries.bins import Bin, BinFilter, Spread
 from reports.queries.calls import Names
+from reports.queries.movements import Movement, movements
 from reports.queries.paging import Page
+from reports.render.shape import Service
 from reports.store.contract import Reading
 from reports.usage import AsOf, Count, Usage, as_of, count, running_sessions, usage
 
@@ -38,6 +43,15 @@ T = TypeVar("T")
 R = TypeVar("R", bound=BinRow)
 router = APIRouter()
 MISSING = "bins without any figure are left out and read as zeros"
+EVERY_DAY = (
+    "the moving average is the mean of the days that end with the day; days without any figure count as 0, those before the first too"
+)
+HREFS = {
+    "tenant": "/ems-rs/RT/tenants/usage?tenant-id=",
+    "tenant-own": "/ems-rs/RT/tenants/usage?own=true&tenant-id=",
+    "app": "/ems-rs/RT/applications/usage?app-id=",
+    "component": "/ems-rs/RT/components/usage?comp-id=",
+}
 USAGE_LACKS = "limits are not kept"
 
 
@@ -63,61 +77,114 @@ def value_of(dimension: str, value: str, names: Names) -> Json:
     return {"id": int(value), "name": names.of(dimension).get(int(value))}
 
 
+Moving = Literal["RM", "MCP", "CCP", "CTIC", "EXT"]
+
+
 @router.get(
     "/operations/arrivals/{comp}",
-    openapi_extra=documented(*asking.ARRIVALS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)),
+    openapi_extra=documented(*asking.ARRIVALS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM), service=shapes.ARRIVALS_IN),
     tags=["operations"],
 )
-def arrivals(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"]) -> Response:
-    """Sessions that started in each bin, by call type. Every value asked for has rows of its own; a tenant's include its descendants."""
-    question = Question.of(request)
-    wanted = asking.arrivals(question.reader, comp, question.site.clock())
-    return binned(question, "arrivals", wanted, lambda row: {"count": row.arrivals, "calls": split(row.arrivals_by)}, read_bins)
+def arrivals(request: Request, comp: Moving) -> Response:
+    """Sessions that started in each bin, by call type. Every value asked for has rows of its own; a tenant's include its descendants.
+    With `sma-period`, every day has a row, with the mean of so many days that end with it."""
+    return moved(Question.of(request), comp, shapes.ARRIVALS_IN, lambda row: row.arrivals, said_arrivals)
 
 
 @router.get(
     "/operations/peaks/{comp}",
-    openapi_extra=documented(*asking.ARRIVALS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)),
+    openapi_extra=documented(*asking.ARRIVALS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM), service=shapes.PEAKS_IN),
     tags=["operations"],
 )
-def peaks(request: Request, comp: Literal["RM", "MCP", "CCP", "CTIC", "EXT"]) -> Response:
+def peaks(request: Request, comp: Moving) -> Response:
     """The most sessions in progress in one second of each bin, the first such second, and the call types in that second. A tenant's
-    include its descendants. Peaks of different values do not add up."""
-    question = Question.of(request)
-    zone = question.site.zone
+    include its descendants. Peaks of different values do not add up. With `sma-period`, every day has a row, with the mean of the peaks
+    of so many days that end with it."""
+    return moved(Question.of(request), comp, shapes.PEAKS_IN, lambda row: row.peak.count, said_peak)
+
+
+def said_arrivals(row: Movement, _: ZoneInfo) -> Json:
+    return {"count": row.arrivals, "calls": split(row.arrivals_by)}
+
+
+def said_peak(row: Movement, zone: ZoneInfo) -> Json:
+    return {"peak": row.peak.count, "time": instant(row.peak.at, zone), "calls": split(row.peak.by)}
+
+
+def moved(
+    question: Question, comp: str, service: Service, figure: Callable[[Movement], int], said: Callable[[Movement, ZoneInfo], Json]
+) -> Response:
+    """Arrivals or peaks, with or without their moving average."""
     wanted = asking.arrivals(question.reader, comp, question.site.clock())
+    period, zone = asking.moving_average(question.reader, wanted.granularity), question.site.zone
+    if period is None:
+        return binned(question, service, wanted, lambda row: said(row, zone), read_movements)
 
-    def said(row: Bin) -> Json:
-        return {"peak": row.peak.count, "time": instant(row.peak.at, zone), "calls": split(row.peak.by)}
+    def read(reading: Reading, wanted: BinFilter, page: Page) -> tuple[tuple[Averaged, ...], Json | None]:
+        rows = movements(reading, replace(wanted, start=first_day(wanted.start, period, zone)))
+        values = ("",) if wanted.dimension == "component_type" else wanted.values
+        found = averaged(rows, values, (wanted.start, wanted.end), period, zone, figure)
+        start = (page.number - 1) * page.size
+        return found[start : start + page.size], pages_of(page, len(found), None)
 
-    return binned(question, "peaks", wanted, said, read_bins)
+    return binned(question, service, wanted, lambda row: {**said(row.day, zone), "moving-average": row.mean}, read, note=EVERY_DAY)
 
 
-@router.get("/bins", openapi_extra=documented(*asking.BINS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM)), tags=["operations"])
+def read_movements(reading: Reading, wanted: BinFilter, page: Page) -> tuple[tuple[Movement, ...], Json | None]:
+    rows = movements(reading, wanted, page.size, (page.number - 1) * page.size)
+    return rows, pages_of(page, queries.count_bins(reading, wanted), None)
+
+
+@router.get(
+    "/bins",
+    openapi_extra=documented(*asking.BINS, p.PAGE, p.PAGE_SIZE, required=(p.GRANULARITY, p.FROM), service=shapes.BINS_IN),
+    tags=["operations"],
+)
 def bins(request: Request) -> Response:
     """All figures of the bins of a dimension. In progress is at the bin's end, durations are those of completed sessions."""
     question = Question.of(request)
     wanted = asking.bins(question.reader, question.site.clock())
-    return binned(question, "bins", wanted, lambda row: figures(row, question.site.zone), read_bins)
+    return binned(question, shapes.BINS_IN, wanted, lambda row: figures(row, question.site.zone), read_bins)
 
 
 def binned(
     question: Question,
-    name: str,
+    service: Service,
     wanted: BinFilter,
     said: Callable[[R], Json],
     read: Callable[[Reading, BinFilter, Page], tuple[Iterable[R], Json | None]],
+    note: str = MISSING,
 ) -> Response:
-    """The answer to every question for bins: whose row it is, which bin, and what `said` makes of it. Raises the faults of the question."""
+    """The answer to every question for bins: whose row it is, which bin, and what `said` makes of it. Raises the faults of the question.
+
+    All rows as CSV are read page by page, each in a reading of its own.
+    """
     reader, site = question.reader, question.site
     page = page_of_bins(reader)
     reader.check()
     normalise(reader, wanted)
-    with site.store.reading() as reading:
+
+    def rows_of(reading: Reading, page: Page) -> tuple[list[Json], Json | None]:
         rows, pages = read(reading, wanted, page)
         names = site.names(reading)
-        found = [{**value_of(wanted.dimension, row.value, names), **bounds(row.start, wanted, site.zone), **said(row)} for row in rows]
-        return question.answer(reading, name, found, pages=pages, note=MISSING)
+        return [
+            {**value_of(wanted.dimension, row.value, names), **bounds(row.start, wanted, site.zone), **said(row)} for row in rows
+        ], pages
+
+    def others() -> Iterator[Json]:
+        number, size = 1, page.size
+        while size == page.size:
+            number += 1
+            with site.store.reading() as reading:
+                rows, _ = rows_of(reading, Page(page.size, number))
+            size = len(rows)
+            yield from rows
+
+    with question.reading() as reading:
+        found, pages = rows_of(reading, page)
+        if not question.exports:
+            return question.answer(reading, service, found, pages=pages, note=note)
+    return question.export(service, chain(found, others()) if pages else found)
 
 
 def figures(row: Bin, zone: ZoneInfo) -> Json:
@@ -168,7 +235,7 @@ def normalise(reader: Reader, wanted: BinFilter) -> None:
         reader.normalised[name] = instant(ts, reader.zone) or ""
 
 
-@router.get("/RT/tenants/usage", openapi_extra=documented(p.TENANT_ID, p.OWN, p.COMP), tags=["usage"])
+@router.get("/RT/tenants/usage", openapi_extra=documented(p.TENANT_ID, p.OWN, p.COMP, service=shapes.TENANT_USAGE), tags=["usage"])
 def tenants_usage(request: Request) -> Response:
     """Calls in progress, arrivals of this hour and today, and today's peak by tenant, with its descendants; as RM (or `comp`) sees them.
     And the results of the calls that ended today."""
@@ -177,22 +244,33 @@ def tenants_usage(request: Request) -> Response:
     wanted = {str(tenant) for tenant in reader.many(p.TENANT_ID)}
     own, comp = reader.one(p.OWN) or False, reader.one(p.COMP) or "RM"
     reader.check()
-    return usage_of(question, "tenant-own" if own else "tenant", [comp], wanted)
+    return usage_of(question, shapes.TENANT_USAGE, "tenant-own" if own else "tenant", [comp], wanted)
 
 
-@router.get("/RT/components/usage", openapi_extra=documented(p.COMP_ID, p.COMP), tags=["usage"])
+@router.get("/RT/applications/usage", openapi_extra=documented(p.APP_ID, p.COMP, service=shapes.APP_USAGE), tags=["usage"])
+def applications_usage(request: Request) -> Response:
+    """Calls in progress, arrivals of this hour and today, and today's peak by IVR profile; as RM (or `comp`) sees them. And the results
+    of the calls that ended today."""
+    question = Question.of(request)
+    wanted = {str(app) for app in question.reader.many(p.APP_ID)}
+    comp = question.reader.one(p.COMP) or "RM"
+    question.reader.check()
+    return usage_of(question, shapes.APP_USAGE, "app", [comp], wanted)
+
+
+@router.get("/RT/components/usage", openapi_extra=documented(p.COMP_ID, p.COMP, service=shapes.COMPONENT_USAGE), tags=["usage"])
 def components_usage(request: Request) -> Response:
     """Sessions in progress, arrivals of this hour and today, and today's peak by component."""
     question = Question.of(request)
     wanted = {str(comp_id) for comp_id in question.reader.many(p.COMP_ID)}
     comp = question.reader.one(p.COMP)
     question.reader.check()
-    return usage_of(question, "component", [comp] if comp else p.COMPONENTS, wanted)
+    return usage_of(question, shapes.COMPONENT_USAGE, "component", [comp] if comp else p.COMPONENTS, wanted)
 
 
-def usage_of(question: Question, dimension: str, comps: Iterable[str], wanted: set[str]) -> Response:
+def usage_of(question: Question, service: Service, dimension: str, comps: Iterable[str], wanted: set[str]) -> Response:
     site = question.site
-    with site.store.reading() as reading:
+    with question.reading() as reading:
         moment = as_of(live.freshness(reading), site.clock())
         running = running_sessions(reading, moment)
         names = site.names(reading)
@@ -206,15 +284,13 @@ def usage_of(question: Question, dimension: str, comps: Iterable[str], wanted: s
             if not wanted or row.value in wanted
         ]
         note = USAGE_LACKS + ("; the store holds old calls only: now is the last of them" if moment.historic else "")
-        return question.answer(reading, "usage", rows, note=note)
+        return question.answer(reading, service, rows, note=note)
 
 
 def usage_row(row: Usage, dimension: str, names: Names, at: str | None, zone: ZoneInfo) -> Json:
-    is_tenant = dimension.startswith("tenant")
-    name = names.tenants.get(int(row.value)) if is_tenant else None
-    href = f"/ems-rs/RT/tenants/usage?tenant-id={row.value}" if is_tenant else f"/ems-rs/RT/components/usage?comp-id={row.value}"
+    name = names.of(dimension).get(int(row.value))
     return {
-        "object": {"href": href, "id": int(row.value), "name": name, "type": row.comp},
+        "object": {"href": HREFS[dimension] + row.value, "id": int(row.value), "name": name, "type": row.comp},
         "calls": {
             "in-progress": counted(row.in_progress),
             "arrived": {"last-updated": at, "this-hour": counted(row.this_hour), "today": counted(row.today)},
@@ -250,11 +326,12 @@ def counted(count: Count) -> Json:
     return {"count": count.total, "calls": split(count.by)}
 
 
-@router.get("/freshness", tags=["health"])
+@router.get("/freshness", openapi_extra=documented(service=shapes.FRESH), tags=["health"])
 def freshness(request: Request) -> Response:
     """How far the figures have come. `folded_to`: receipt time up to which every stored message is in them; `stream`: time of the calls."""
     question = Question.of(request)
-    with question.site.store.reading() as reading:
+    question.reader.check()
+    with question.reading() as reading:
         found = live.freshness(reading)
         content = {name: instant(value, question.site.zone) for name, value in asdict(found).items()}
-        return question.answer(reading, "freshness", content)
+        return question.answer(reading, shapes.FRESH, content)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +23,15 @@ COLUMNS = (  # by name: a store of an older version lacks some, and is found out
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Of durations in ms or latencies in microseconds. Average and deviation are null over n = 0 (rule B12)."""
+    """Of durations in ms or latencies in microseconds. Average and deviation are null over n = 0 (rule B12). `buckets`: number of the
+    bucket -> values in it (rule B10); of latencies only."""
 
     n: int = 0
     total: int = 0
     squares: int = 0
     low: int | None = None
     high: int | None = None
+    buckets: Counts = field(default_factory=dict)
 
     @property
     def average(self) -> float | None:
@@ -37,6 +41,23 @@ class Spread:
     def deviation(self) -> float | None:
         """Of the population."""
         return math.sqrt(max(0, self.n * self.squares - self.total**2)) / self.n if self.n else None
+
+    @staticmethod
+    def merged(parts: Iterable[Spread]) -> Spread:
+        """Of all values together: exact, as nothing in it is an average."""
+        parts = list(parts)
+        buckets: Counter[str] = Counter()
+        for part in parts:
+            buckets.update(part.buckets)
+        lows, highs = [part.low for part in parts if part.low is not None], [part.high for part in parts if part.high is not None]
+        return Spread(
+            sum(part.n for part in parts),
+            sum(part.total for part in parts),
+            sum(part.squares for part in parts),
+            min(lows, default=None),
+            max(highs, default=None),
+            dict(buckets),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +149,7 @@ def _bin(row: Row) -> Bin:
 
 
 def _spread(stored: dict[str, Any]) -> Spread:
-    return Spread(stored["n"], stored["sum"], int(stored["squares"]), stored["min"], stored["max"])
+    return Spread(stored["n"], stored["sum"], int(stored["squares"]), stored["min"], stored["max"], stored.get("buckets", {}))
 
 
 def bins(reading: Reading, wanted: BinFilter, limit: int | None = None, offset: int = 0) -> tuple[Bin, ...]:
@@ -164,3 +185,9 @@ def last_day(reading: Reading) -> int | None:
     sql = "SELECT max(bin_start) AS start FROM bin_rows WHERE granularity = 'DAY' AND dimension = 'component_type'"
     start: int | None = reading.rows(sql)[0]["start"]
     return start
+
+
+def seen(reading: Reading, dimension: str) -> tuple[tuple[str, str], ...]:
+    """(component type, value) of every value of a dimension in the months that are kept."""
+    sql = "SELECT DISTINCT comp, value FROM bin_rows WHERE granularity = 'MONTH' AND dimension = ? ORDER BY comp, value"
+    return tuple((row["comp"], row["value"]) for row in reading.rows(sql, [dimension]))

@@ -67,3 +67,10 @@ def freshness(reading: Reading) -> Freshness:
 
 def has_calls(reading: Reading) -> bool:
     return bool(reading.rows("SELECT CASE WHEN EXISTS (SELECT 1 FROM calls) THEN 1 ELSE 0 END AS has")[0]["has"])
+
+
+def state(reading: Reading) -> tuple[object, ...]:
+    """What changes whenever a record is stored: how far each topic has come into the store, and the store's generation."""
+    rows = reading.rows("SELECT topic, partition, next_offset FROM rs_offsets ORDER BY topic, partition")
+    meta = reading.rows("SELECT name, value FROM rs_meta ORDER BY name")
+    return tuple((row["topic"], row["partition"], row["next_offset"]) for row in rows), tuple((row["name"], row["value"]) for row in meta)

@@ -62,19 +62,20 @@ class Listing(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[R]):
-    """A table to page through: newest `start_ts` first, then by the `unique` columns."""
+    """A table to page through: newest `instant` first, then by the `unique` columns."""
 
     table: str
     columns: str
     unique: Mapping[str, type]
     make: Callable[[Row], R]
+    instant: str = "start_ts"
 
     @property
     def types(self) -> tuple[type, ...]:
         return tuple(self.unique.values())
 
     def cursor_of(self, row: Row) -> Cursor:
-        return Cursor(row["start_ts"], tuple(row[name] for name in self.unique))
+        return Cursor(row[self.instant], tuple(row[name] for name in self.unique))
 
     def read(self, reading: Reading, where: Where, page: Page) -> Listing[R]:
         known = self._rows(reading, where, page.after, page.size + 1, (page.number - 1) * page.size)
@@ -90,19 +91,22 @@ class Source(Generic[R]):
         unique = ", ".join(self.unique)
         rows: list[Row] = []
         if after is None or after.start is not None:
-            condition, arguments = "start_ts IS NOT NULL", list[Argument]()
+            condition, arguments = f"{self.instant} IS NOT NULL", list[Argument]()
             if after is not None and after.start is not None:
                 behind, rest = _behind(tuple(self.unique), after.rest)
-                condition, arguments = f"start_ts <= ? AND (start_ts < ? OR {behind})", [Instant(after.start), Instant(after.start), *rest]
-            rows = self._walk(reading, where, condition, arguments, f"start_ts DESC, {unique}", limit, offset)
+                condition, arguments = (
+                    f"{self.instant} <= ? AND ({self.instant} < ? OR {behind})",
+                    [Instant(after.start), Instant(after.start), *rest],
+                )
+            rows = self._walk(reading, where, condition, arguments, f"{self.instant} DESC, {unique}", limit, offset)
         if len(rows) == limit:
             return rows
-        condition, arguments = "start_ts IS NULL", []
+        condition, arguments = f"{self.instant} IS NULL", []
         if after is not None and after.start is None:
             behind, arguments = _behind(tuple(self.unique), after.rest)
-            condition = f"start_ts IS NULL AND {behind}"
+            condition = f"{self.instant} IS NULL AND {behind}"
         if offset and not rows:
-            sql = f"SELECT count(*) AS n FROM {self.table} WHERE start_ts IS NOT NULL AND {where}"  # noqa: S608 - names are ours, values are bound
+            sql = f"SELECT count(*) AS n FROM {self.table} WHERE {self.instant} IS NOT NULL AND {where}"  # noqa: S608 - names are ours, values are bound
             offset -= reading.rows(sql, where.arguments)[0]["n"]
         elif rows:
             offset = 0

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.parameters import Dn, Match
+from reports.exceptions import Fault, Malformed
+from reports.parameters import MOST_VALUES, Dn, Match
 from reports.store.contract import Argument, Condition, Dialect, Instant
+
+MOST_BOUND = MOST_VALUES + 50  # instants, names of components; SQL Server takes 2,100, and paging needs some, too
 
 
 class Where:
@@ -17,8 +20,11 @@ class Where:
         self.arguments: list[Argument] = []
 
     def add(self, condition: str, *arguments: Argument) -> None:
+        """Raises Malformed if a database would not take so many values."""
         self.conditions.append(condition)
         self.arguments += arguments
+        if len(self.arguments) > MOST_BOUND:
+            raise Malformed((Fault("all parameters", f"{len(self.arguments)} values to compare with", "fewer values in one question"),))
 
     def one_of(self, column: str, values: Sequence[int] | Sequence[str]) -> None:
         if values:

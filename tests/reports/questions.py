@@ -33,7 +33,7 @@ CALLS = (
 )
 DETAILS = tuple(
     path
-    for comp in ("RM", "MCP")
+    for comp in ("RM", "MCP", "CCP")
     for path in (
         f"/ems-rs/RT/CDRs/{comp}/details?page-size=3",
         f"/ems-rs/HIST/CDRs/{comp}/details?page-size=40",
@@ -58,6 +58,38 @@ USAGE = (
     "/ems-rs/freshness",
     "/health/ready",
 )
+VAR = "/ems-rs/HIST/CDRs/MCP/VAR"
+QUALITY = ("/ems-rs/sqa/servicequality", "/ems-rs/sqa/latency/details", "/ems-rs/sqa/latency/histogram")
+RECORDS = (
+    *(f"/ems-rs/{tree}/CDRs/{comp}/summary" for tree in ("RT", "HIST") for comp in ("RM", "MCP")),
+    "/ems-rs/HIST/CDRs/RM/summary?dn=800*&ended-from=2026-11-18T12:00:00&remote-uri=sip:%2B1555*",
+    "/ems-rs/HIST/CDRs/MCP/events?gvp-guid=00000000-0000-0000-0000-000000000000",
+    "/ems-rs/HIST/CDRs/MCP/events?comp-id=301&session-id=S&page-size=3&page=2",
+    *(f"{path}?page-size=60" for path in (VAR, f"{VAR}/details")),
+    *(f"{path}?tenant-id=102&comp-id=301&started-from=2026-11-18T12:00:00&page-size=7&page=2" for path in (VAR, f"{VAR}/details")),
+    "/ems-rs/sqa/failures",
+    "/ems-rs/sqa/failures?page-size=2",
+    "/ems-rs/sqa/failures?from=2026-11-18T12:00:00&to=2026-11-18T18:00:00&tenant-id=102&comp-id=301&session-id=S&session-id=T",
+    "/ems-rs/sqa/failures?app-id=310&page-size=1&page=2",
+    *(f"{path}?{DAY}&{asked}" for path in QUALITY for asked in ("", "comp-id=301", "app-id=310&app-id=311", "tenant-id=102")),
+    *(
+        f"{path}?{DAY}&comp-id=301&comp-id=302&{asked}"
+        for path in QUALITY
+        for asked in ("app-id=310", "tenant-id=102", "tenant-id=110&own=true")
+    ),
+    f"{QUALITY[1]}?{DAY}&aggregate-by=time&aggregate-by=component",
+    "/ems-rs/sqa/latency/summary",
+    "/ems-rs/sqa/latency/summary?comp-id=301",
+    *(f"{path}?{DAY}&sma-period=3&tenant-id=102&tenant-id=103" for path in FIGURES[1:]),
+    f"{FIGURES[1]}?{DAY}&sma-period=2&dn=800*",
+    "/ems-rs/tenants",
+    "/ems-rs/applications?app-id=310",
+    "/ems-rs/components",
+    "/ems-rs/RT/applications/usage",
+    "/ems-rs/RT/applications/usage?comp=MCP&app-id=310",
+    "/ems-rs/calls?format=xml&page-size=5",
+    f"{FIGURES[1]}?{DAY}&tenant-id=102&format=csv",
+)
 PAGES = (
     "/",
     "/now/live?hours=24&comp=MCP",
@@ -69,4 +101,4 @@ PAGES = (
     "/bins?dimension=dn&granularity=MONTH&comp=RM",
     "/bins?dimension=app&value=310&granularity=THIRTY_MINUTES",
 )
-ALL = (*CALLS, *DETAILS, *BINS, *USAGE, *PAGES)
+ALL = (*CALLS, *DETAILS, *BINS, *USAGE, *RECORDS, *PAGES)

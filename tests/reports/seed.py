@@ -34,6 +34,8 @@ TENANTS = {
 }
 PROFILES = {102: [(310, "Billing IVR"), (311, "Support line")], 103: [(320, "Flight status")], 104: [(330, "Survey")]}
 DNS = {310: "8005550123", 311: "8005550124", 320: "8005550199", 330: "3005550100"}
+OF_FAILURES = ("tenant_id", "tenant_path", "tenant_name", "app_id", "app_name")
+EDGES_US = (10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000)
 ACTIONS = ("welcome", "balance", "payment", "transfer")
 
 
@@ -240,6 +242,7 @@ def _write_session(connection: sqlite3.Connection, partition: int, session: Sess
             )
         elif not event["kind"].startswith("call."):
             payloads[str(seq)] = {**envelope, **event, "seq": seq}
+    _write_var_and_quality(connection, key, session)
     rm = session.comp == "RM"
     _insert(
         connection,
@@ -267,6 +270,47 @@ def _write_session(connection: sqlite3.Connection, partition: int, session: Sess
         messages=json.dumps(messages),
         payloads=json.dumps(payloads),
     )
+
+
+def _write_var_and_quality(connection: sqlite3.Connection, key: dict[str, Any], session: Session) -> None:
+    latencies: dict[tuple[str, str], list[int]] = defaultdict(list)
+    open_run: dict[str, Any] = {}
+    for seq, event in enumerate(session.events):
+        match event["kind"]:
+            case "var.action_start":
+                open_run = {"seq": seq, "action": event["action"], "start_ts": event["ts"], "end_ts": session.end_ts}
+                open_run["result"] = None if session.end_ts is None else "UNKNOWN"
+                _insert(connection, "actions", **key, **open_run)
+            case "var.action_end":
+                _insert(connection, "actions", **key, **{**open_run, "end_ts": event["ts"], "result": event["result"]})
+            case "var.custom":
+                _insert(connection, "custom_variables", **key, place=0, name=event["name"], value=event["value"])
+            case "sq.failure":
+                about = {name: value for name, value in _party(session).items() if name in OF_FAILURES}
+                _insert(connection, "failures", **key, seq=seq, ts=event["ts"], cause=event["cause"], comp=session.comp, **about)
+            case "sq.latency":
+                for category, kind, ms in event["samples"]:
+                    latencies[category, kind].append(round(ms * 1000))
+    for place, ((category, kind), values) in enumerate(sorted(latencies.items())):
+        _insert(
+            connection,
+            "latencies",
+            **key,
+            place=place,
+            category=category,
+            type=kind,
+            samples=len(values),
+            total_us=sum(values),
+            squares=str(sum(x * x for x in values)),
+            low_us=min(values),
+            high_us=max(values),
+            buckets=json.dumps(buckets(values)),
+        )
+
+
+def buckets(values: Iterable[int]) -> dict[str, int]:
+    """By the default edges of latencies (rule B10)."""
+    return {str(at): n for at, n in sorted(Counter(sum(edge <= value for edge in EDGES_US) for value in values).items())}
 
 
 def _insert(connection: sqlite3.Connection, table: str, **values: Any) -> None:
@@ -408,7 +452,7 @@ def _spread(values: Sequence[int]) -> dict[str, Any]:
         "squares": str(sum(x * x for x in values)),
         "min": min(values),
         "max": max(values),
-        "buckets": {},
+        "buckets": buckets(values),
     }
 
 
