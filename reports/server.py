@@ -78,7 +78,14 @@ def app_of(site: Site, assets: Path, pod: Pod | None = None, configuration: conf
 def make(settings: Settings) -> FastAPI:
     """Raises WrongSettings if they name a store that reports cannot read."""
     own = settings.reports
-    site = Site(store_of(settings), ZoneInfo(own.time_zone), own.page_size, objects=configserver.objects, targets=own.latency_targets)
+    site = Site(
+        store_of(settings),
+        ZoneInfo(own.time_zone),
+        own.page_size,
+        objects=configserver.objects,
+        targets=own.latency_targets,
+        quality_target=lambda: configserver.now().snmp.quality_target,
+    )
     return app_of(site, settings.reports.assets, Pod(settings), configserver.mine())
 
 

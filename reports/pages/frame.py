@@ -78,6 +78,7 @@ def _make_environment() -> Environment:
         "number": formats.number,
         "figure": figure,
         "short": short,
+        "words": lambda code: code.replace("_", " ").capitalize(),
         "clock": formats.clock,
         "moment": formats.moment,
         "exactly": formats.exactly,

@@ -52,7 +52,7 @@
     if (plot.target !== null && series.length) {
       series[0].markLine = {
         symbol: "none", silent: true, lineStyle: { color: bad, type: "dashed" }, data: [{ yAxis: plot.target }],
-        label: { formatter: "target " + words(plot.target) + " %", position: "insideEndBottom", color: bad, fontSize: 11 },
+        label: { formatter: "target " + words(plot.target) + " %", position: "insideStartTop", color: bad, fontSize: 11 },
       };
     }
     return {
