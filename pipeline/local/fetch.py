@@ -24,6 +24,7 @@ ASSETS = HOME / "assets"
 GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 WEBJAR = "META-INF/resources/webjars/"
 KEPT = (".min.js", ".min.css", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE")  # a tenth of what the packages hold
+OF_TESTS = "axe-core"  # not served
 STAMP = ".pom"
 
 
@@ -78,6 +79,8 @@ def unpack(jars: Path, assets: Path) -> list[str]:
                 if entry.is_dir() or not entry.filename.startswith(WEBJAR) or not entry.filename.endswith(KEPT):
                     continue
                 package, _version, path = entry.filename.removeprefix(WEBJAR).split("/", 2)
+                if package == OF_TESTS:
+                    continue
                 target = assets / package / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.read(entry))

@@ -56,6 +56,8 @@ def test_browser_assets_lie_without_their_version_and_only_what_is_served(tmp_pa
         jar.writestr("META-INF/resources/webjars/htmx.org/2.0.10/LICENSE", "free")
         jar.writestr("META-INF/resources/webjars/htmx.org/2.0.10/src/htmx.ts", "source")
         jar.writestr("META-INF/maven/pom.xml", "pom")
+    with zipfile.ZipFile(jars / "axe-core-4.6.3.jar", "w") as jar:
+        jar.writestr("META-INF/resources/webjars/axe-core/4.6.3/axe.min.js", "for tests")
     assert fetch.unpack(jars, tmp_path / "assets") == ["htmx.org"]
     found = sorted(str(path.relative_to(tmp_path / "assets")) for path in (tmp_path / "assets").rglob("*") if path.is_file())
     assert found == ["htmx.org/LICENSE", "htmx.org/dist/htmx.min.js"]

@@ -8,18 +8,23 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 import uvicorn
 
+from pipeline.local.ports import free_port
+from pipeline.readiness import VIEW, Pod
+from pipeline.settings import read
 from reports.server import app_of
 from reports.site import Site, wall_clock
 from reports.store.sqlite import SQLiteStore
 from tests.conftest import PATIENCE_S
 from tests.reports import seed
 from tests.reports.screenshots import ARGUMENTS, CHROMIUM, LOW, PHONE
+from tests.reports.test_pipeline import exposition
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED: pages in a browser need playwright")
 
@@ -28,14 +33,26 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 PATIENCE_MS = PATIENCE_S * 1000
 expect.set_options(timeout=PATIENCE_MS)
 
-PATHS = ("/", "/calls", "/calls?state=in-progress", "/bins?dimension=tenant", "/calls?tenant-id=9")
+PATHS = (
+    "/",
+    "/calls",
+    "/calls?state=in-progress",
+    "/calls?tenant-id=9",
+    "/bins?measure=results&comp=MCP",
+    "/bins?dimension=tenant",
+    "/quality?dimension=tenant",
+    "/pipeline",
+)
 
 
 @dataclass
 class Running:
+    """`view`: the port of a view that does not answer until a test starts it."""
+
     base: str
     path: Path
     seeded: seed.Seeded
+    view: int
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +60,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Iterator[R
     """A server on calls that end now."""
     path = tmp_path_factory.mktemp("browser") / "live.sqlite3"
     seeded = seed.fill(path, end=wall_clock(), hours=4)
-    app = app_of(Site(SQLiteStore(path), ZoneInfo("UTC")), assets)
+    view = free_port()
+    pod = Pod(read(snmp={"parts": {VIEW: f"http://127.0.0.1:{view}"}}))
+    app = app_of(Site(SQLiteStore(path), ZoneInfo("UTC")), assets, pod)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -51,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Iterator[R
     while not server.started and time.monotonic() < end:
         time.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield Running(f"http://127.0.0.1:{port}", path, seeded)
+    yield Running(f"http://127.0.0.1:{port}", path, seeded, view)
     server.should_exit = True
     thread.join(10)
 
@@ -203,6 +222,61 @@ def test_trends_follow_the_choice(page: Page, server: Running) -> None:
     expect(page.locator(".facts dd").first).to_have_text(str(flights))
 
 
+def test_quality_of_tenants_side_by_side(page: Page, server: Running) -> None:
+    page.goto(server.base + "/quality")
+    page.locator("select[name=dimension]").select_option("tenant")
+    page.wait_for_url("**dimension=tenant**")
+    page.wait_for_selector(".plot canvas")
+    assert drawn(page)
+    ended = [s for s in server.seeded.of("MCP") if s.end_ts is not None and 103 in s.path]
+    row = page.get_by_role("region", name="Rates over the whole span").get_by_role("row", name="Environment/Globex")
+    expect(row.get_by_role("cell").first).to_have_text(str(len(ended)))
+
+
+def test_the_pipeline_comes_back_without_reload(page: Page, server: Running) -> None:
+    page.goto(server.base + "/pipeline")
+    expect(page.get_by_role("alert")).to_contain_text("The view does not answer")
+    page.evaluate("window.stayed = true")
+    body = exposition().encode()
+
+    class View(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", server.view), View) as view:
+        threading.Thread(target=view.serve_forever, daemon=True).start()
+        expect(page.locator("#database")).to_have_text("Down")
+        expect(page.get_by_role("row", name="Sinks Not ready")).to_contain_text("12,345")
+        assert page.evaluate("window.stayed") is True
+        view.shutdown()
+
+
+@pytest.mark.parametrize("page", ["phone", "wide"], indirect=True)
+def test_axe_finds_nothing_serious(page: Page, server: Running, assets: Path, watch: Watch) -> None:
+    axe = assets / "axe-core" / "axe.min.js"
+    if not axe.is_file():
+        pytest.skip("NOT TESTED: accessibility needs the jar of axe-core (make setup fetches it)")
+    found = []
+    for path in (*PATHS, f"/calls/{server.seeded.of('MCP')[3].guid}"):
+        page.goto(server.base + path)
+        page.evaluate(axe.read_text())
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        assert len(result["passes"]) > 10, path  # it has looked
+        found += [
+            (path, finding["id"], finding["impact"], [node["html"][:90] for node in finding["nodes"][:3]])
+            for finding in result["violations"]
+            if finding["impact"] in ("serious", "critical")
+        ]
+    assert found == []
+    watch.complaints[:] = [text for text in watch.complaints if not text.startswith("Canvas2D")]  # of axe, which reads the plots
+
+
 def test_by_keyboard(page: Page, server: Running) -> None:
     page.goto(server.base + "/calls")
     page.keyboard.press("Tab")
@@ -238,7 +312,7 @@ def test_dark_follows_the_system(page: Page, server: Running) -> None:
 
 
 def test_every_field_and_picture_has_a_name(page: Page, server: Running) -> None:
-    for path in ("/", "/calls", "/bins?dimension=tenant", f"/calls/{server.seeded.of('MCP')[3].guid}"):
+    for path in (*PATHS, f"/calls/{server.seeded.of('MCP')[3].guid}"):
         page.goto(server.base + path)
         nameless = page.evaluate(
             "[...document.querySelectorAll('input, select, [role=img], nav, table a, button')]"
