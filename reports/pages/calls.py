@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from reports import asking, timeline
+from reports import asking, counting, timeline
 from reports import parameters as p
 from reports.pages.frame import render
 from reports.pages.spans import as_fields
@@ -88,6 +88,9 @@ def call_page(request: Request, guid: str) -> Response:
         family=timeline.family,
         words=timeline.described(found),
         fields=session_fields(found),
+        runs=[(session, run) for session in found.sessions for run in counting.actions(found, session).runs],
+        measured=counting.measured(found),
+        counts=counting.counts(found),
         at=at,
         comps={(s.comp_id, s.session): s for s in found.sessions},
     )
