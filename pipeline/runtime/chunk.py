@@ -49,6 +49,9 @@ def take(result: Any, limit: int, generation: int) -> Chunk | None:
     if not result.check_assignment(tp):
         return None
     part = result._partition_records
+    # A generator that refers to its own part, which has the bytes of the fetch: megabytes that only the garbage collection could free,
+    # and with us that is rare. Nobody else asks for it.
+    part._records_iterator = None
     batches, start = part._records, part.next_fetch_offset
     end = start
     records: list[Record] = []

@@ -38,7 +38,7 @@ USED = {
     "faust.tables.recovery:Recovery": ["_set_recovery_ended", "need_recovery", "signal_recovery_end"],
     "faust.transport.conductor:Conductor": ["add"],
     "aiokafka.consumer.fetcher:FetchResult": ["check_assignment", "_update_position", "has_more"],  # ._topic_partition ._partition_records
-    "aiokafka.consumer.fetcher:PartitionRecords": [],  # ._records ._check_crcs .next_fetch_offset
+    "aiokafka.consumer.fetcher:PartitionRecords": [],  # ._records ._check_crcs .next_fetch_offset ._records_iterator
     "aiokafka.consumer.fetcher:Fetcher": ["_notify", "_create_fetch_waiter"],  # ._records ._wait_consume_future ._subscriptions ._closed
     "aiokafka.consumer.subscription_state:SubscriptionState": ["fetch_context", "reassignment_in_progress", "is_assigned", "subscription"],
     "aiokafka.consumer.subscription_state:Assignment": ["tps", "state_value"],
