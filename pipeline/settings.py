@@ -204,6 +204,12 @@ class Billing(Section):
     close_after: Annotated[Days, LIVE] = Field(
         5, description="days after the end of a month at which it may be closed; its sessions stay until then"
     )
+    rounding: Annotated[Literal["started", "nearest", "whole"], LIVE] = Field(
+        "started", description="how each session becomes minutes: started, nearest or whole ones; a closed month keeps its rule"
+    )
+    adjust_interval: Annotated[Seconds, LIVE] = Field(
+        3600.0, description="seconds between two looks of the sinks worker for changes in closed months; 0: only rs billing adjust looks"
+    )
 
 
 class Reports(Section):

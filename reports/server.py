@@ -85,6 +85,7 @@ def make(settings: Settings) -> FastAPI:
         objects=configserver.objects,
         targets=own.latency_targets,
         quality_target=lambda: configserver.now().snmp.quality_target,
+        rounding=lambda: configserver.now().billing.rounding,
     )
     return app_of(site, settings.reports.assets, Pod(settings), configserver.mine())
 

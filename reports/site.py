@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 
 from pipeline.configserver import Objects
-from pipeline.settings import Snmp
+from pipeline.settings import Billing, Snmp
 from reports.queries import calls
 from reports.store.contract import Reading, Store
 
@@ -27,7 +27,7 @@ def wall_clock() -> int:
 @dataclass
 class Site:
     """`objects`: what the Config Server names now. `targets`: latency type -> the average in ms that is still acceptable.
-    `quality_target`: the service quality of now's settings, per cent."""
+    `quality_target`: the service quality of now's settings, per cent; `rounding`: how they make minutes of sessions."""
 
     store: Store
     zone: ZoneInfo
@@ -36,6 +36,7 @@ class Site:
     objects: Callable[[], Objects] = Objects
     targets: Mapping[str, float] = field(default_factory=dict)
     quality_target: Callable[[], float] = lambda: Snmp().quality_target
+    rounding: Callable[[], str] = lambda: Billing().rounding
     _told: calls.Names = field(default_factory=calls.Names)
     _told_until: float = 0.0
     _named: Objects = field(default_factory=Objects)

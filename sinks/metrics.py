@@ -22,3 +22,4 @@ PURGE_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
 PURGE_COMPLETED = Gauge("rs_sink_purge_completed_timestamp_seconds", "When retention last found nothing left that is too old")
+ADJUSTED = Counter("rs_sink_billing_changes", "Sessions that changed after their month was closed")

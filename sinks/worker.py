@@ -20,6 +20,7 @@ from pipeline.app import make_app
 from pipeline.runtime import Message, Start
 from pipeline.settings import load
 from sinks import metrics
+from sinks.adjusting import Adjusting
 from sinks.databases import dialect_of
 from sinks.purging import Purging
 from sinks.sql.binder import Unstorable
@@ -108,6 +109,14 @@ if (keep := Keep.of(settings)) is not None and generation.number <= known.curren
     @app.task  # type: ignore[untyped-decorator]
     async def purge_from_time_to_time() -> None:
         await purging.repeat(configserver.now, app.sleep, lambda: app.should_stop)
+
+
+if generation.number <= known.current:
+    adjusting = Adjusting(live, generation.billing, lambda: first in assigned and not app.should_stop)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def adjust_from_time_to_time() -> None:
+        await adjusting.repeat(configserver.now, app.sleep, lambda: app.should_stop)
 
 
 @checkpoint.on_assigned

@@ -31,6 +31,7 @@ COMMANDS = {
     "tables": Command("pipeline.cli.tables:tables", "List the topic tables: keys, bytes, partitions."),
     "table": Command("pipeline.cli.tables:table", "Show a topic table, or one key of it, from its changelog."),
     "purge": Command("pipeline.cli.purge:purge", "Remove from the store what is older than retention allows."),
+    "billing": Command("pipeline.cli.billing:billing_app", "Close months, adjust closed ones, show statements."),
     "explain": Command("pipeline.cli.explain:explain", "Tell a call message by message: what each changed, and where it counts."),
     "rebuild": Command("pipeline.cli.rebuild:rebuild", "Fold the log anew beside what runs, compare, and put it in its place."),
 }

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reports.api import absent, details, figures, objects, quality, records, schema, summaries
+from reports.api import absent, billing, details, figures, objects, quality, records, schema, summaries
 
 router = APIRouter(prefix="/ems-rs")
-for each in (absent, details, figures, objects, quality, records, schema, summaries):  # absent first: its paths are parts of others
+for each in (absent, billing, details, figures, objects, quality, records, schema, summaries):  # absent first: it has parts of others' paths
     router.include_router(each.router)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from reports.pages import calls, now, pipeline, quality, trends
+from reports.pages import billing, calls, now, pipeline, quality, trends
 
 router = APIRouter(include_in_schema=False)
-for each in (now, calls, trends, quality, pipeline):
+for each in (now, calls, trends, quality, billing, pipeline):
     router.include_router(each.router)

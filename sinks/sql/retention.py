@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from agents.bins import BASE, DAY, GRANULARITIES, HOUR, MONTH, THIRTY_MINUTES, WEEK, start_of
 from pipeline.settings import Settings
+from sinks.sql.closed import closed_up_to
 from sinks.sql.dialect import Connection, Cursor, Dialect, connected
 from sinks.sql.rows import ACTIONS, BINS, CALLS, CUSTOM_VARIABLES, FAILURES, FRESHNESS, LATENCIES, SESSION_EVENTS, SESSIONS, Table
 
@@ -89,9 +90,12 @@ class Purge:
         with self._transaction(connection) as cursor:
             cursor.execute(f"SELECT max(stream) FROM {FRESHNESS.name}")
             stream = cursor.fetchall()[0][0]
+            closed = closed_up_to(self._dialect, cursor)
         if not stream:
             return
         cuts = self._keep.cutoffs(stream)
+        if closed is not None:  # who has closed a month closes the next ones, too: their sessions wait for it
+            cuts[CDR] = min(cuts[CDR], closed)
         for granularity in GRANULARITIES:
             yield from self._old(connection, granularity, BINS, f"granularity = '{granularity}' AND bin_start < ?", cuts[granularity])
         yield from self._old(connection, EVENTS, SESSION_EVENTS, "ts < ?", cuts[EVENTS])

@@ -309,8 +309,8 @@ async def test_every_operation_of_the_published_description_answers(web: httpx.A
     described = (await web.get("/ems-rs/openapi.json")).json()
     paths = [path for path in described["paths"] if path.startswith("/ems-rs") and not path.startswith("/ems-rs/schema")]
     assert len(paths) >= 29
-    for path in paths:
-        operation = described["paths"][path]["get"]
+    for described_path in paths:
+        path, operation = described_path, described["paths"][described_path]["get"]
         parameters = {p["name"]: p for p in operation.get("parameters", [])}
         if "501" in operation["responses"]:
             assert (await web.get(path)).status_code == 501
@@ -318,6 +318,9 @@ async def test_every_operation_of_the_published_description_answers(web: httpx.A
         query = {"granularity": "DAY", "from": "2026-11-18T00:00:00"} if "granularity" in parameters else {}
         assert all(parameters[name]["required"] for name in query)
         query |= {"gvp-guid": min(seeded.guids)} if "gvp-guid" in parameters else {}
-        got = await web.get(path.replace("{comp}", "RM").replace("{guid}", min(seeded.guids)), params=query)
+        query |= {name: of["example"] for name, of in parameters.items() if of["required"] and of["in"] == "query" and name not in query}
+        for name, value in {"comp": "RM", "guid": min(seeded.guids), "tenant": "102", "month": "2026-11"}.items():
+            path = path.replace(f"{{{name}}}", value)
+        got = await web.get(path, params=query)
         assert got.status_code == 200, path
         assert "manifest" in got.json()
