@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from reports.api import absent, billing, details, figures, objects, quality, records, schema, summaries
 
+# absent first: its paths are parts of others
 router = APIRouter(prefix="/ems-rs")
-for each in (absent, billing, details, figures, objects, quality, records, schema, summaries):  # absent first: it has parts of others' paths
+for each in (absent, billing, details, figures, objects, quality, records, schema, summaries):
     router.include_router(each.router)

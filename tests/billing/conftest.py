@@ -116,7 +116,7 @@ class Store:
     def lines(self, tenant: int) -> dict[str, tuple[int, ...]]:
         """line -> calls, sessions, minutes, burst 1 to 3, rejected, peak, seconds of the peak into the month"""
         rows = self.run("SELECT * FROM billing_lines WHERE tenant_id = ? ORDER BY line", tenant)
-        return {row[2]: (*row[4:12], (row[12] - MONTH.start) // 1000) for row in rows}
+        return {row[2]: (*row[4:12], row[12] and (row[12] - MONTH.start) // 1000) for row in rows}
 
     def adjusted(self, tenant: int) -> list[tuple[Any, ...]]:
         """(number, line, calls, sessions, minutes, burst 1 to 3, rejected, peak) in their order"""
