@@ -20,8 +20,25 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 WIDE, LOW, PHONE = {"width": 1360, "height": 1080}, {"width": 1360, "height": 680}, {"width": 390, "height": 844}
-PAGES = {"now": "/", "calls": "/calls", "call": "", "trends": "/bins?dimension=tenant&granularity=HOUR"}
-ESSENTIAL = (("now", "light", WIDE), ("now", "dark", WIDE), ("calls", "light", LOW), ("call", "light", WIDE), ("now", "dark", PHONE))
+PAGES = {
+    "now": "/",
+    "calls": "/calls",
+    "call": "",
+    "trends": "/bins?dimension=tenant&granularity=FIVE_MINUTES&sma-period=6",
+    "week": "/bins?granularity=HOUR",
+    "quality": "/quality?dimension=tenant&granularity=FIVE_MINUTES",
+    "pipeline": "/pipeline",
+}
+ESSENTIAL = (
+    ("now", "light", WIDE),
+    ("now", "dark", WIDE),
+    ("calls", "light", LOW),
+    ("call", "light", WIDE),
+    ("trends", "light", WIDE),
+    ("quality", "dark", WIDE),
+    ("pipeline", "light", LOW),
+    ("now", "dark", PHONE),
+)
 
 
 def a_call(browser: Browser, base: str) -> str:

@@ -36,6 +36,9 @@ def test_all_calls_together_are_the_bins(reading: Reading, seeded: Seeded) -> No
 def test_a_session_counts_where_it_began_and_where_it_ended(reading: Reading, seeded: Seeded) -> None:
     mcp = busiest(seeded)
     call = one_call(reading, mcp.guid)
+    (rm,) = [each for each in counts(call) if each.session.comp == "RM"]
+    (found,) = [session for session in seeded.of("RM") if session.guid == mcp.guid]
+    assert {(row.kind, row.value) for row in rm.rows} == set(dimensions(found))
     (each,) = [each for each in counts(call) if each.session.comp == "MCP"]
     assert {(row.kind, row.value) for row in each.rows} == set(dimensions(mcp))
     assert mcp.start_ts is not None
