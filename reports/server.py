@@ -8,17 +8,15 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline import configserver
 from pipeline.readiness import REPORTS_ALONE, Pod
 from pipeline.settings import Settings
 from reports import VERSION, api, pages, problems
-from reports.exceptions import StoreUnavailable
-from reports.queries import live
-from reports.site import Site, site_of
+from reports.site import Site
 from reports.store import store_of
+from reports.store_probe import StoreProbe
 
 ROOM = Path(__file__).parent
 
@@ -63,6 +61,7 @@ def app_of(site: Site, assets: Path, pod: Pod | None = None, configuration: conf
     `configuration`: what readiness tells of this process's settings."""
     app = FastAPI(title="Reporting Server", version=VERSION, openapi_url="/ems-rs/openapi.json", docs_url=None, redoc_url=None)
     app.state.site, app.state.pod, app.state.configuration = site, pod, configuration
+    app.state.store_probe = StoreProbe(site.store)
     app.add_middleware(Headers)
     app.mount("/assets", StaticFiles(directory=assets, check_dir=False), name="assets")
     app.mount("/static", StaticFiles(directory=ROOM / "static"), name="static")
@@ -94,14 +93,14 @@ async def is_live() -> JSONResponse:
     return JSONResponse({"live": True})
 
 
-def is_ready_alone(request: Request) -> JSONResponse:
+async def is_ready_alone(request: Request) -> JSONResponse:
     """The reports server."""
-    return answer(own_reasons(request), **facts(request))
+    return answer(await own_reasons(request), **facts(request))
 
 
 async def is_ready(request: Request) -> JSONResponse:
     """The Reporting Server as a whole: this process and all others."""
-    own = await run_in_threadpool(own_reasons, request)
+    own = await own_reasons(request)
     pod: Pod | None = request.app.state.pod
     if pod is None:
         return answer(own, **facts(request))
@@ -111,12 +110,10 @@ async def is_ready(request: Request) -> JSONResponse:
     return answer(reasons, parts={**parts, "reports": {"ready": not own, "reasons": own}}, **facts(request))
 
 
-def own_reasons(request: Request) -> dict[str, str]:
-    try:
-        with site_of(request).store.reading() as reading:
-            live.has_calls(reading)
-    except StoreUnavailable as exc:
-        return {"store": exc.detail}
+async def own_reasons(request: Request) -> dict[str, str]:
+    probe: StoreProbe = request.app.state.store_probe
+    if (reason := await probe.reason()) is not None:
+        return {"store": reason}
     configuration: configserver.Process | None = request.app.state.configuration
     broken = configuration.check() if configuration else None
     return {} if broken is None else {"config": broken}
