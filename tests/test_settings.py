@@ -28,7 +28,11 @@ def test_the_environment_wins_over_the_file(alone: Path, monkeypatch: pytest.Mon
     ("variable", "value", "line"),
     [
         ("RS_BRIDGE__WINDOW", "0", "setting bridge.window is '0': Input should be greater than or equal to 1"),
-        ("RS_BRIDGE__WINDOWS", "5", "setting bridge.windows does not exist, bridge.window does: correct its name or remove it (rs config shows them all)"),
+        (
+            "RS_BRIDGE__WINDOWS",
+            "5",
+            "setting bridge.windows does not exist, bridge.window does: correct its name or remove it (rs config shows them all)",
+        ),
         (
             "RS_REPORTS__TIME_ZONE",
             "Mars/Base",
