@@ -46,6 +46,7 @@ MISSING = "bins without any figure are left out and read as zeros"
 EVERY_DAY = (
     "the moving average is the mean of the days that end with the day; days without any figure count as 0, those before the first too"
 )
+ALL_AT_ONCE = 1_000_000_000  # rows: averages of all days are computed together
 HREFS = {
     "tenant": "/ems-rs/RT/tenants/usage?tenant-id=",
     "tenant-own": "/ems-rs/RT/tenants/usage?own=true&tenant-id=",
@@ -127,7 +128,7 @@ def moved(
         start = (page.number - 1) * page.size
         return found[start : start + page.size], pages_of(page, len(found), None)
 
-    return binned(question, service, wanted, lambda row: {**said(row.day, zone), "moving-average": row.mean}, read, note=EVERY_DAY)
+    return binned(question, service, wanted, lambda row: {**said(row.day, zone), "moving-average": row.mean}, read, EVERY_DAY, ALL_AT_ONCE)
 
 
 def read_movements(reading: Reading, wanted: BinFilter, page: Page) -> tuple[tuple[Movement, ...], Json | None]:
@@ -154,13 +155,14 @@ def binned(
     said: Callable[[R], Json],
     read: Callable[[Reading, BinFilter, Page], tuple[Iterable[R], Json | None]],
     note: str = MISSING,
+    chunk: int = p.MAX_PAGE_SIZE,
 ) -> Response:
     """The answer to every question for bins: whose row it is, which bin, and what `said` makes of it. Raises the faults of the question.
 
-    All rows as CSV are read page by page, each in a reading of its own.
+    All rows as CSV are read in chunks of `chunk` rows, each in a reading of its own.
     """
     reader, site = question.reader, question.site
-    page = page_of_bins(reader)
+    page = Page(chunk) if question.exports else page_of_bins(reader)
     reader.check()
     normalise(reader, wanted)
 

@@ -58,9 +58,15 @@ def grammar(service: Service, said: str) -> str:
 
 
 def _element(name: str, of: Shape, depth: int) -> str:
-    inside = "".join(_member(member, depth + 1) for member in of.members) or "  " * (depth + 1) + "<empty/>\n"
-    pad = "  " * depth
-    return f'{pad}<element name="{name}">\n{inside}{pad}</element>\n'
+    """Attributes are interleaved: in a group, libxml2 tries all subsets of those that are optional."""
+    attributes = [member for member in of.members if isinstance(member, Field) and not member.body]
+    others = [member for member in of.members if member not in attributes]
+    pad, inner = "  " * depth, "  " * (depth + 1)
+    inside = "".join(_member(member, depth + 1 + (len(attributes) > 1)) for member in attributes)
+    if len(attributes) > 1:
+        inside = f"{inner}<interleave>\n{inside}{inner}</interleave>\n"
+    inside += "".join(_member(member, depth + 1) for member in others)
+    return f'{pad}<element name="{name}">\n{inside or inner + "<empty/>" + chr(10)}{pad}</element>\n'
 
 
 def _member(member: Field | Part | Many, depth: int) -> str:

@@ -1,0 +1,5 @@
+-- Lists of finished call detail records, newest first, and a session by its id, as its event log is asked for.
+-- `ended` stands in the index so that counting reads nothing else.
+
+CREATE INDEX sessions_by_start ON sessions (comp, start_ts DESC, guid, comp_id, session, ended) WHERE ended = 1;
+CREATE INDEX sessions_by_session ON sessions (session, comp_id);
