@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from pipeline.cli import build
 from reports.billing.sessions import FIGURES
 from reports.queries import statements as queries
+from reports.queries.calls import Names
 from reports.store.tsql import TSQLDialect
 from tests.billing.conftest import MINUTE_MS, MONTH, NOW, ZONE, Store, Stored, some
 from tests.reports.conftest import client, site
@@ -232,8 +233,8 @@ def test_what_the_reports_ask_is_t_sql() -> None:
             for line in ("total", "none", "310"):
                 queries.behind(reading, of, line, figure, 10, 0)
         queries.log_of(reading, of)
-    queries._frozen(reading, 102, closing, queries.Names())
-    queries.tenants(reading, queries.Names())
+    queries._frozen(reading, 102, closing, Names())
+    queries.tenants(reading, Names())
     assert len(reading.asked) > 50
     for sql in reading.asked:
         assert len(sqlglot.parse(sql, dialect="tsql", error_level=sqlglot.ErrorLevel.RAISE)) == 1

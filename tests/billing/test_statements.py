@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
 
 import pytest
 
+from agents.contributions import Occupancy, contribution
+from agents.session import SessionRecord
 from reports.billing.month import DAY_MS, Month
 from sinks.sql.errors import Transient
 from sinks.sql.retention import Purge, counted
@@ -251,3 +254,29 @@ def test_a_month_left_out_keeps_what_follows_it(store: Store) -> None:
     store.close(december.name)
     purge(store)
     assert store.run("SELECT count(*) FROM calls") == [(2,)]
+
+
+@pytest.mark.parametrize("tenant", [1, 102])
+def test_the_peak_is_that_of_the_bin_of_the_month(store: Store, tenant: int) -> None:
+    """Folded by the agents' own contributions, second by second, as the MONTH bin of the tenant is."""
+    store.put(*some())
+    store.close()
+    opened = Counter[int]()
+    for one in some():
+        if one.path is None or tenant not in one.path or one.comp != "RM":
+            continue
+        start, end = (None if at is None else MONTH.start + at for at in (one.start, one.end))
+        record = SessionRecord(
+            comp_id=201, session="S", comp="RM", start_ts=start, end_ts=end, ended=end is not None, clock_skew=False,
+            end_state=one.end_state, tenant_path=one.path,
+        )  # fmt: skip
+        for part in contribution(record):
+            if isinstance(part, Occupancy):
+                opened[part.start // 1000 + part.second] += part.n
+    assert opened
+    running, peak, at = 0, 0, None
+    for second in sorted(opened):
+        running += opened[second]
+        if running > peak and MONTH.start <= second * 1000 < MONTH.end:
+            peak, at = running, second - MONTH.start // 1000
+    assert store.lines(tenant)["total"][7:] == (peak, at)
