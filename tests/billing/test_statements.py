@@ -198,15 +198,15 @@ def test_two_at_once_write_each_change_once(store: Store) -> None:
     store.close()
     store.put(Stored(30, 14 * HOUR, 14 * HOUR + 1))
     first = store.statements()
-    check = first._check_alone
+    changed = first._changed
 
-    def overtaken(*arguments: object) -> None:
-        first._check_alone = check  # type: ignore[method-assign]
-        store.run("INSERT INTO billing_changes SELECT * FROM (SELECT '2026-10', 1, 1, 1, 'G', 1, 'S', 0, NULL, '{}', '[]', NULL, 't')")
-        check(*arguments)  # type: ignore[arg-type]
+    def overtaken(*arguments: object) -> object:
+        found = list(changed(*arguments))  # type: ignore[arg-type]
+        store.run("INSERT INTO billing_changes VALUES ('2026-10', 1, 1, 1, 'G', 1, 'S', 0, NULL, '{}', '[]', NULL, 't')")
+        return found
 
-    first._check_alone = overtaken  # type: ignore[method-assign,assignment]
-    with pytest.raises(Transient, match="another process"):
+    first._changed = overtaken  # type: ignore[method-assign,assignment]
+    with pytest.raises(Transient, match=r"another process adjusts"):
         list(first.adjust())
     assert store.adjusted(102) == []
 
