@@ -59,6 +59,11 @@ def figure(value: float | None) -> str:
     return formats.UNKNOWN if value is None else f"{value:,}" if value != int(value) else f"{int(value):,}"
 
 
+def words(code: str) -> str:
+    """FIRST_PROMPT_LATENCY -> First prompt latency. What has no vowel is an abbreviation and stays."""
+    return code.replace("_", " ").capitalize() if set(code) & set("AEIOUaeiou") else code
+
+
 def short(value: float) -> str:
     """For narrow cells: 0.4, 7.5, 123, 12k."""
     if value >= 10_000:
@@ -78,7 +83,7 @@ def _make_environment() -> Environment:
         "number": formats.number,
         "figure": figure,
         "short": short,
-        "words": lambda code: code.replace("_", " ").capitalize(),
+        "words": words,
         "clock": formats.clock,
         "moment": formats.moment,
         "exactly": formats.exactly,

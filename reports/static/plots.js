@@ -17,6 +17,12 @@
     return value === null || value === undefined ? "–" : Number(value).toLocaleString("en-GB", { maximumFractionDigits: 2 });
   }
 
+  // A value without neighbours is no line: it gets a point.
+  function pointed(values) {
+    const known = (value) => value !== null && value !== undefined;
+    return values.map((value, at) => (known(value) && !known(values[at - 1]) && !known(values[at + 1]) ? { value, symbol: "circle", symbolSize: 6 } : value));
+  }
+
   // Lines side by side, or bars upon each other; moving averages over them, greatest figures and a target pointed out.
   function lines(plot) {
     const soft = colour("--soft"), edge = colour("--edge"), ink = colour("--ink"), panel = colour("--panel"), bad = colour("--bad");
@@ -37,7 +43,7 @@
       }
       if (each.values.length || mark) {
         series.push({
-          id: "l" + index, name: each.values.length ? each.name : "Greatest", type: "line", data: each.values, showSymbol: plot.labels.length < 3, symbol: "circle", symbolSize: 5,
+          id: "l" + index, name: each.values.length ? each.name : "Greatest", type: "line", data: pointed(each.values), showSymbol: true, symbol: "none",
           connectNulls: false, markPoint: mark || undefined, itemStyle: { color: paint },
           lineStyle: { color: paint, width: each.smooth.length ? 1 : 1.8, opacity: each.smooth.length ? 0.4 : 1, type: each.dash },
         });

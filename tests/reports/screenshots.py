@@ -44,7 +44,7 @@ ESSENTIAL = (
 def a_call(browser: Browser, base: str) -> str:
     """Path of a finished call with a result, one that fills its time line: about a minute long."""
     page = browser.new_page()
-    page.goto(f"{base}/ems-rs/calls?state=finished&result=SUCCESS&page-size=50")
+    page.goto(f"{base}/ems-rs/calls?state=finished&result=SUCCESS&page-size=50&format=json")
     calls = page.evaluate("JSON.parse(document.body.innerText).calls")
     page.close()
     if not calls:
