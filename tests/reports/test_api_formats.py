@@ -355,3 +355,33 @@ async def test_odd_texts_in_every_form(tmp_path: Path, store_path: Path, seeded:
     assert [row.get("remote-uri") for row in tree.iter("call")] == [row["remote_uri"] for row in listed]
     assert [row["remote-uri"] for row in rows] == [row["remote_uri"] for row in listed]
     assert len(rows) >= 8
+
+
+async def test_the_examples_of_the_page_run(store_path: Path, seeded: Seeded) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    asked = re.findall(r"'http://127.0.0.1:8080(/ems-rs/[^']+)'", page)
+    assert len(asked) > 5
+    async with client(site(store_path)) as web:
+        assert {path: (await web.get(path)).status_code for path in asked} == dict.fromkeys(asked, 200)
+        described = (await web.get("/ems-rs/openapi.json")).json()["paths"]
+        known = {parameter["name"] for path in described.values() for parameter in path["get"].get("parameters", [])}
+        assert {name for path in asked for name in re.findall(r"[?&]([a-z-]+)=", path)} <= known
+
+
+async def test_examples_of_the_description_are_allowed(web: httpx.AsyncClient) -> None:
+    described = (await web.get("/ems-rs/openapi.json")).json()["paths"]
+    faults: dict[str, Any] = {}
+    for path, operation in described.items():
+        for parameter in operation["get"].get("parameters", []):
+            if parameter["in"] != "query" or "example" not in parameter:
+                continue
+            got = await web.get(path.replace("{comp}", "RM"), params={parameter["name"]: parameter["example"]})
+            wrong = (
+                [f for f in got.json().get("faults", []) if f["parameter"] == parameter["name"] and f["value"]]
+                if got.status_code == 400
+                else []
+            )
+            wrong = [f for f in wrong if not f["allowed"].startswith(("only ", "needed", "gvp-guid, or", "not before"))]
+            if wrong:
+                faults[f"{path} {parameter['name']}"] = wrong
+    assert faults == {}
