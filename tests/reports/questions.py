@@ -99,6 +99,7 @@ PAGES = (
     "/bins",
     "/bins?dimension=tenant&granularity=DAY",
     "/bins?dimension=dn&granularity=MONTH&comp=RM",
-    "/bins?dimension=app&value=310&granularity=THIRTY_MINUTES",
+    "/bins?dimension=app&value=310&value=320&granularity=THIRTY_MINUTES&measure=peak&sma-period=3",
+    "/quality?dimension=tenant&granularity=DAY",
 )
 ALL = (*CALLS, *DETAILS, *BINS, *USAGE, *RECORDS, *PAGES)

@@ -26,7 +26,7 @@ PAGES = {
     "call": "",
     "trends": "/bins?dimension=tenant&granularity=FIVE_MINUTES&sma-period=6",
     "week": "/bins?granularity=HOUR",
-    "quality": "/quality?dimension=tenant&granularity=FIVE_MINUTES",
+    "quality": "/quality?dimension=tenant",
     "pipeline": "/pipeline",
 }
 ESSENTIAL = (
