@@ -23,7 +23,7 @@ from agents.bins import HOUR, end_of
 from reports.billing.adjusting import Change, Difference, adjust
 from reports.billing.ledger import COUNTED, TOTAL, Ledger, line_of
 from reports.billing.month import Month
-from reports.billing.rows import COLUMNS, ENDED, IN_PROGRESS, PASSED, RM, SHOWN, billed, positions
+from reports.billing.rows import COLUMNS, ENDED, IN_PROGRESS, PASSED, SHOWN, billed, positions
 from reports.billing.sessions import Billed
 from sinks.sql.closed import CLOSED, CLOSING
 from sinks.sql.dialect import Connection, Cursor, Dialect, connected
@@ -235,9 +235,9 @@ class Statements:
                     yield from self._adjust(connection, of)
 
     def _oldest(self, cursor: Cursor) -> int | None:
-        cursor.execute(f"SELECT min(end_ts) FROM sessions WHERE {RM} AND ended = 1")
+        cursor.execute("SELECT min(end_ts) FROM sessions WHERE ended = 1")
         ended = cursor.fetchall()[0][0]
-        cursor.execute(f"SELECT min(start_ts) FROM sessions WHERE {RM} AND ended = 0")
+        cursor.execute("SELECT min(start_ts) FROM sessions WHERE ended = 0")
         return min((at for at in (ended, cursor.fetchall()[0][0]) if at is not None), default=None)
 
     def _adjust(self, connection: Connection, of: _Of) -> Iterator[tuple[str, int]]:

@@ -13,9 +13,11 @@ COLUMNS = ("guid", "comp_id", "session", "start_ts", "end_ts", "tenant_path", "a
 SHOWN = (*COLUMNS, "app_name", "dn", "source_partition", "messages")  # what a copy keeps
 
 RM = "comp = 'RM' AND tenant_path IS NOT NULL"
+# The same for walks by the end: a plain comparison of comp would lead databases to an index by start, and so through all sessions.
+RM_BY_END = "CASE WHEN comp = 'RM' THEN 1 ELSE 0 END = 1 AND tenant_path IS NOT NULL"
 # Three walks over the stored sessions find all that belong to a month. Bound: instants.
-ENDED = f"{RM} AND ended = 1 AND end_ts >= ? AND end_ts < ?"
-PASSED = f"{RM} AND ended = 1 AND end_ts >= ? AND start_ts < ?"  # the month's end, twice
+ENDED = f"{RM_BY_END} AND ended = 1 AND end_ts >= ? AND end_ts < ?"
+PASSED = f"{RM_BY_END} AND ended = 1 AND end_ts >= ? AND start_ts < ?"  # the month's end, twice
 IN_PROGRESS = f"{RM} AND ended = 0 AND start_ts < ?"  # the month's end
 
 _numbers = msgspec.json.Decoder(tuple[int, ...]).decode

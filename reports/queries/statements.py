@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from agents.bins import DAY, end_of
 from reports.billing.ledger import COUNTED, NO_PROFILE, TOTAL, ZERO, Figures, Ledger, LineName, counts_in, order_of, plus
 from reports.billing.month import Month
-from reports.billing.rows import COLUMNS, ENDED, IN_PROGRESS, PASSED, RM, SHOWN, Position, billed, positions
+from reports.billing.rows import COLUMNS, ENDED, IN_PROGRESS, PASSED, RM, RM_BY_END, SHOWN, Position, billed, positions
 from reports.billing.sessions import REJECTED, Billed, Figure
 from reports.queries import live
 from reports.queries.calls import Names
@@ -197,7 +197,7 @@ def _sessions(reading: Reading, tenant: int, month: Month, zone: ZoneInfo) -> It
 
 def _since(reading: Reading, month: Month) -> int | None:
     part, arguments = reading.dialect.part(1, 0)
-    rows = reading.rows(f"SELECT end_ts FROM sessions WHERE {RM} AND ended = 1 ORDER BY end_ts {part}", arguments)  # noqa: S608
+    rows = reading.rows(f"SELECT end_ts FROM sessions WHERE {RM_BY_END} AND ended = 1 ORDER BY end_ts {part}", arguments)  # noqa: S608
     return rows[0]["end_ts"] if rows and rows[0]["end_ts"] > month.start else None
 
 
@@ -230,7 +230,7 @@ def _where(reading: Reading, of: Statement, line: LineName, figure: Figure, at: 
     table = "sessions" if of.closing is None else "billing_sessions"
     where = Where(reading.dialect)
     if of.closing is None:
-        where.add(RM)
+        where.add(RM if figure == "peak" else RM_BY_END)
     else:
         where.add("month = ?", of.month.name)
     where.tenants([of.tenant], own=False)

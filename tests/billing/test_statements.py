@@ -12,6 +12,7 @@ import pytest
 from agents.contributions import Occupancy, contribution
 from agents.session import SessionRecord
 from reports.billing.month import DAY_MS, Month
+from reports.billing.rows import ENDED, IN_PROGRESS, PASSED
 from sinks.sql.errors import Transient
 from sinks.sql.retention import Purge, counted
 from sinks.statements import NotClosable
@@ -280,3 +281,11 @@ def test_the_peak_is_that_of_the_bin_of_the_month(store: Store, tenant: int) -> 
         if running > peak and MONTH.start <= second * 1000 < MONTH.end:
             peak, at = running, second - MONTH.start // 1000
     assert store.lines(tenant)["total"][7:] == (peak, at)
+
+
+@pytest.mark.parametrize(
+    ("condition", "index"), [(ENDED, "sessions_by_end"), (PASSED, "sessions_by_end"), (IN_PROGRESS, "sessions_in_progress")]
+)
+def test_sessions_of_a_month_are_found_by_an_index(store: Store, condition: str, index: str) -> None:
+    plan = store.run(f"EXPLAIN QUERY PLAN SELECT guid FROM sessions WHERE {condition}", *[0] * condition.count("?"))
+    assert [row[3].partition("USING INDEX ")[2].split()[0] for row in plan] == [index]
