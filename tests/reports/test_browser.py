@@ -41,6 +41,7 @@ PATHS = (
     "/bins?measure=results&comp=MCP",
     "/bins?dimension=tenant",
     "/quality?dimension=tenant",
+    "/billing",
     "/pipeline",
 )
 
