@@ -200,7 +200,10 @@ async def measure(path: Path, rounds: int) -> None:
                 got = await web.get(url, headers=headers)
                 assert got.status_code == expected, got.text
 
-            say(name, *await took(rounds, ask))
+            try:
+                say(name, *await took(rounds, ask))
+            except AssertionError as refused:
+                sys.stdout.write(f"{name}: {refused}\n")
 
     async def ask_now() -> None:
         with store.reading() as reading:

@@ -18,6 +18,7 @@ import pytest
 
 from agents.bins import DAY, end_of, start_of
 from pipeline.configserver.objects import Component, Objects, Profile, Tenant
+from reports.queries.bins import Spread
 from reports.store.contract import Store
 from tests.reports.conftest import ZONE, client, site
 from tests.reports.seed import END, Seeded, Session, write
@@ -127,6 +128,28 @@ async def test_var_lists(web: httpx.AsyncClient, seeded: Seeded) -> None:
         assert [(run["action-id"], run["end"], run["result"]) for run in row["actions"]] == runs
         assert row["custom-vars"] == [{"name": e["name"], "value": e["value"]} for e in events if e["kind"] == "var.custom"]
     assert any(row["actions"] for row in detailed)
+
+
+async def test_a_session_without_var_data_is_in_no_var_list(store_path: Path, seeded: Seeded, tmp_path: Path) -> None:
+    path = tmp_path / "bare.sqlite3"
+    shutil.copy(store_path, path)
+    bare = Session(
+        "BA000000-0000-0000-0000-000000000001", "MCP", 301, "bare", END - 9, END, (1, 9), "E/N", (9, "N"), None, "INBOUND", "", None
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        write(connection, [bare], END)
+        connection.commit()
+    async with client(site(path)) as web:
+        assert len((await answer(web, "/HIST/CDRs/MCP/details", tenant_id="9"))["call-detail-records"]) == 1
+        assert (await answer(web, "/HIST/CDRs/MCP/VAR", tenant_id="9"))["var"] == []
+
+
+def test_spreads_merge_as_if_their_values_were_one_list() -> None:
+    def of(*values: int) -> Spread:
+        return Spread(len(values), sum(values), sum(x * x for x in values), min(values), max(values), {str(x): 1 for x in values})
+
+    assert Spread.merged([of(1, 5), Spread(), of(9, 2)]) == of(1, 5, 9, 2)
+    assert Spread.merged([]) == Spread()
 
 
 async def test_var_in_pages(web: httpx.AsyncClient) -> None:
