@@ -67,6 +67,7 @@ def make_app(id: str, *, health_port: int, **options: Any) -> ReportingApp:  # n
         "store": f"{current.tables.store}://",
         "logging_config": logs.logging_config(),
         "autodiscover": False,
+        "consumer_group_instance_id": current.kafka.instance or None,
         "Worker": Worker,
         **options,
     }

@@ -116,6 +116,12 @@ class Kafka(Section):
     bootstrap: str = Field("127.0.0.1:9092", description="host:port of the brokers, separated by commas")
     partitions: int = Field(8, ge=1, le=1000, description="partitions of a first log; later rs rebuild --partitions changes their number")
     replication: int = Field(1, ge=1, le=9, description="brokers that keep each record, when topics are made")
+    instance: Annotated[str, LOCAL] = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,200}$",
+        description="name of this worker that outlives its restarts, no two at a time: one that is back in time moves no partitions "
+        "(static membership); empty: none",
+    )
 
 
 class Bridge(Section):

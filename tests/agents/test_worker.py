@@ -126,6 +126,57 @@ async def until(found: Callable[[], Awaitable[Any]]) -> Any:
     return what
 
 
+async def test_a_worker_that_has_a_name_is_back_without_moving_partitions(kafka: str, tmp_path: Path) -> None:
+    """Static membership: killed and started again within the session time-out, it gets what it had, and the other works on."""
+
+    def named(name: str) -> Settings:
+        (tmp_path / name).mkdir()
+        return read(
+            kafka={"bootstrap": kafka, "partitions": PARTITIONS, "instance": name},
+            fold={"lateness": 0},
+            checkpoint={"interval": 0.05},
+            health={"agents_port": free_port()},
+            stack={"data": str(tmp_path / name)},
+        )
+
+    def assignments(name: str) -> int:
+        return (tmp_path / name / "agents.log").read_text().count("Worker ready")
+
+    async def both() -> bool:
+        return bool(assignments("first") and assignments("second"))
+
+    async def settled() -> bool:
+        """Nothing has been assigned anew for longer than the session time-out: the two have shared out for good."""
+        before = assignments("first"), assignments("second")
+        await asyncio.sleep(15)
+        return before == (assignments("first"), assignments("second"))
+
+    first, second = named("first"), named("second")
+    await create_topics(first)
+    events = random_events(random.Random(8), 200, span_min=20)
+    with worker(second, tmp_path / "second"):
+        with worker(first, tmp_path / "first") as process:
+            await until(both)
+            await until(settled)
+            process.kill()
+            process.wait()
+        before = assignments("first"), assignments("second")
+        with worker(first, tmp_path / "first"):
+
+            async def back() -> bool:
+                return assignments("first") > before[0]
+
+            await until(back)
+            await post(first, events)
+
+            async def folded() -> bool:
+                found = await rows(first, topics.CALLS_CHANGELOG, Call)
+                return {e["guid"].encode() for e in events} <= found.keys()
+
+            await until(folded)
+            assert assignments("second") == before[1]
+
+
 async def test_a_silent_call_is_closed_while_the_bridge_works_and_leaves(settings: Settings, tmp_path: Path) -> None:
     """Time-outs count idle time only while the bridge works; then call and rows leave the tables by stream time."""
     with kafka_node(tmp_path / "kafka") as bootstrap:  # whole topics are read here again and again: nobody else's calls in them

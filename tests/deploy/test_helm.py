@@ -212,6 +212,15 @@ def test_every_process_is_asked(given: tuple[str, ...], monkeypatch: pytest.Monk
         assert not pod or pod[0].startswith(agents["metadata"]["name"])
 
 
+def test_agents_are_members_of_their_group_by_the_name_of_their_pod() -> None:
+    named = {
+        name: [each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"] if each["name"] == "RS_KAFKA__INSTANCE"]
+        for name, container in containers(rendered())
+    }
+    assert [name for name, field in named.items() if field] == ["agents"]
+    assert named["agents"] == ["metadata.name"]
+
+
 @pytest.mark.parametrize("given", [(), EVERYTHING])
 def test_no_process_has_rights(given: tuple[str, ...]) -> None:
     for name, pod in pods(rendered(*given)):
