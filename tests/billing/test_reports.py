@@ -16,6 +16,7 @@ import sqlglot
 from typer.testing import CliRunner
 
 from pipeline.cli import build
+from pipeline.settings import load
 from reports.billing.sessions import FIGURES
 from reports.queries import statements as queries
 from reports.queries.calls import Names
@@ -283,7 +284,11 @@ def environment(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("RS_REPORTS__TIME_ZONE", ZONE.key)
     monkeypatch.setenv("RS_CONFIG__SERVER", "none")
     monkeypatch.setattr("pipeline.cli.billing._topic", lambda _: "rs.billing.g3")
-    yield
+    load.cache_clear()  # another test of this process may have asked for its own
+    try:
+        yield
+    finally:
+        load.cache_clear()
 
 
 def test_the_command_closes_adjusts_and_shows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,7 @@ def worker(broker: str, data: Path, database: str, broken: str) -> Iterator[subp
         **os.environ,
         "RS_KAFKA__BOOTSTRAP": broker,
         "RS_KAFKA__PARTITIONS": str(PARTITIONS),
+        "RS_KAFKA__INSTANCE": "sink",  # the next one need not wait until the group has given up the one that was killed
         "RS_STACK__DATA": str(data),
         "RS_HEALTH__SINKS_PORT": str(free_port()),
         "RS_SINKS__DATABASE": database,
