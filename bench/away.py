@@ -37,7 +37,7 @@ from sinks.sql.sqlserver import SQLServer
 from tests.conftest import kafka_node
 from tests.sinks.builders import T0, bin_record, call_value, guid
 from tests.sinks.contract import selected
-from tests.sinks.kills import make_topics
+from tests.sinks.kills import make_topics, reached
 
 ROOT = Path(__file__).parents[1]
 PARTITIONS = 2
@@ -140,12 +140,6 @@ def worker(broker: str, data: Path, database: str, port: int) -> Iterator[subpro
             process.terminate()
 
 
-def offsets(dialect: SQLServer) -> dict[tuple[str, int], int]:
-    """Of the partitions that something came from."""
-    rows = selected(dialect, ["SELECT topic, partition, next_offset FROM rs_offsets"])[0]
-    return {(topic, partition): offset for topic, partition, offset in rows if offset}
-
-
 async def send(broker: str, events: int, expected: Expected) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=20, max_batch_size=256 * 1024)
     await producer.start()
@@ -176,7 +170,7 @@ async def run(events: int, database: str, dialect: SQLServer, data: Path, broker
             begun = monotonic()
             await send(broker, events, expected)
             away = monotonic() - begun
-            held = sum((await asyncio.to_thread(offsets, dialect)).values())
+            held = sum((await asyncio.to_thread(reached, dialect)).values())
             await asyncio.sleep(60)  # what would grow without bound has time to
             say(f"{events:,} events' records in {away:.0f} s while the store was away ({events / away / 500:.1f} x 500 events/s)")
             say(f"  records in the store meanwhile: {held:,}, as before; readiness: {watch.reasons}")
@@ -202,7 +196,7 @@ def middle(facts: list[tuple[float, dict[str, int]]]) -> dict[str, int]:
 
 
 async def until(dialect: SQLServer, expected: Expected) -> None:
-    while await asyncio.to_thread(offsets, dialect) != expected.ends:  # noqa: ASYNC110
+    while await asyncio.to_thread(reached, dialect) != expected.ends:  # noqa: ASYNC110
         await asyncio.sleep(1)
 
 

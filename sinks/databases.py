@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pipeline.settings import Settings
-from sinks.server import password_of, server_of
+from sinks.server import server_of
 from sinks.sql.dialect import Dialect
 from sinks.sql.sqlite import SQLite
-
-__all__ = ["dialect_of", "password_of"]
 
 
 def dialect_of(settings: Settings) -> Dialect:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.settings import Settings, WrongSettings
+from pipeline.settings import Settings, WrongSettings, secret_of
 
 if TYPE_CHECKING:
     from sinks.sql.odbc import Address
@@ -19,18 +19,7 @@ def server_of(settings: Settings) -> tuple[Address, str | None]:
             f"setting sinks.database: a SQL Server is reached by unixODBC; install it (Debian: unixodbc): {missing}"
         ) from None
     try:
-        return address_of(settings.sinks.database), password_of(settings)
+        address = address_of(settings.sinks.database)
     except WrongDatabase as wrong:
         raise WrongSettings(f"setting sinks.database: {wrong}; a file is named sqlite:///FILE") from None
-
-
-def password_of(settings: Settings) -> str | None:
-    """Raises WrongSettings if the file cannot be read."""
-    file = settings.sinks.password_file
-    if file is None:
-        return settings.sinks.password.get_secret_value() or None
-    try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n") or None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise WrongSettings(f"setting sinks.password_file is {file}: {reason}") from None
+    return address, secret_of(settings.sinks.password, settings.sinks.password_file, "sinks.password_file") or None

@@ -14,10 +14,10 @@ from dataclasses import replace
 import pyodbc
 
 from pipeline import settings
-from sinks.databases import password_of
+from sinks.server import server_of
 from sinks.sql.errors import Fatal, Poison, Transient
 from sinks.sql.migrate import migrate
-from sinks.sql.odbc import Address, address_of, connection_string
+from sinks.sql.odbc import Address, connection_string
 from sinks.sql.sqlserver import SQLServer
 
 WAIT_S = 180  # a first start makes the system databases
@@ -65,7 +65,7 @@ def make_user(cursor: pyodbc.Cursor, name: str, role: str) -> None:
 
 def main() -> int:
     current = settings.load()
-    address, password = address_of(current.sinks.database), password_of(current)
+    address, password = server_of(current)
     store = SQLServer(address, password)
     try:
         with connect(in_database(address, "master"), password) as cursor:
